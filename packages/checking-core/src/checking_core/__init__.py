@@ -1,0 +1,1 @@
+"""Checking: contracts, worker template, matching and storage of the detection validation engine."""

@@ -1,0 +1,1 @@
+"""The Checking server and command."""
