@@ -1,1 +1,6 @@
-"""See docs/explanation/architecture.md."""
+"""One store on two databases: SQLite (embedded default) and PostgreSQL. Needs the extra ``storage``."""
+
+from checking_core.storage.listing import Page
+from checking_core.storage.unit_of_work import Store, UnitOfWork
+
+__all__ = ["Page", "Store", "UnitOfWork"]

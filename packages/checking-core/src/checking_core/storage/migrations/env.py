@@ -1,0 +1,19 @@
+"""Alembic's entry: runs migrations on the connection that ``migrate.py`` hands over, in its transaction."""
+
+from alembic import context
+
+from checking_core.storage.tables import SCHEMA, metadata
+
+connection = context.config.attributes["connection"]
+schema = None if connection.dialect.name == "sqlite" else SCHEMA
+if schema:
+    connection.exec_driver_sql(f"CREATE SCHEMA IF NOT EXISTS {schema}")
+context.configure(
+    connection=connection,
+    target_metadata=metadata,
+    version_table_schema=schema,
+    include_schemas=True,
+    render_as_batch=schema is None,
+)
+with context.begin_transaction():
+    context.run_migrations()

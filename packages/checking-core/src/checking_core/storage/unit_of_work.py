@@ -1,0 +1,125 @@
+"""One unit of work owns one transaction; repositories only ask inside it.
+
+``Store.begin()`` commits when its block ends and rolls back when it raises. ``Store.read()`` sees one snapshot and
+can write nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import UTC, datetime
+from functools import cached_property
+from typing import Self
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from checking_core.storage.checks import Checks
+from checking_core.storage.dead_letters import DeadLetters
+from checking_core.storage.engine import is_sqlite, open_reader, open_writer, store_errors
+from checking_core.storage.executions import Executions
+from checking_core.storage.operations import Operations
+from checking_core.storage.results import Results
+
+__all__ = ["Store", "UnitOfWork"]
+
+
+class UnitOfWork:
+    """The repositories on one transaction, and the store's time as of its beginning."""
+
+    def __init__(self, connection: AsyncConnection, now: datetime) -> None:
+        self.connection = connection
+        self.now = now
+
+    @cached_property
+    def operations(self) -> Operations:
+        """Operations."""
+        return Operations(self.connection, self.now)
+
+    @cached_property
+    def executions(self) -> Executions:
+        """Executions."""
+        return Executions(self.connection, self.now)
+
+    @cached_property
+    def checks(self) -> Checks:
+        """Checks."""
+        return Checks(self.connection, self.now)
+
+    @cached_property
+    def results(self) -> Results:
+        """Results."""
+        return Results(self.connection, self.now)
+
+    @cached_property
+    def dead_letters(self) -> DeadLetters:
+        """Messages that could not be accepted."""
+        return DeadLetters(self.connection, self.now)
+
+
+class Store:
+    """A database and its clock.
+
+    Args:
+        url: SQLAlchemy URL of an async driver.
+        clock: aware time source; default the database's own clock, so that leases mean the same on every host.
+    """
+
+    def __init__(self, url: str, *, clock: Callable[[], datetime] | None = None) -> None:
+        self.url = url
+        self.embedded = is_sqlite(url)
+        self._clock = clock
+        self._writer = open_writer(url)
+        self._reader = open_reader(url)
+        self._one_writer = asyncio.Lock() if self.embedded else None
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    @asynccontextmanager
+    async def begin(self) -> AsyncIterator[UnitOfWork]:
+        """A transaction that commits at the end of the block.
+
+        Raises:
+            StoreUnavailableError: nothing was written; the same work may succeed later.
+            StoreRejectedError: the database refused the data; nothing was written.
+            SchemaOutdatedError: the schema is not this version's.
+        """
+        async with AsyncExitStack() as stack:
+            stack.enter_context(store_errors())
+            if self._one_writer is not None:
+                await stack.enter_async_context(self._one_writer)
+            connection = await stack.enter_async_context(self._writer.begin())
+            yield UnitOfWork(connection, await self._now(connection))
+
+    @asynccontextmanager
+    async def read(self) -> AsyncIterator[UnitOfWork]:
+        """One snapshot, read only. Raises as ``begin``."""
+        async with AsyncExitStack() as stack:
+            stack.enter_context(store_errors())
+            connection = await stack.enter_async_context(self._reader.connect())
+            yield UnitOfWork(connection, await self._now(connection))
+
+    async def ping(self) -> None:
+        """Ask the database for its time. Raises ``StoreUnavailableError``."""
+        with store_errors():
+            async with self._reader.connect() as connection:
+                await connection.execute(sa.select(sa.literal(1)))
+
+    async def close(self) -> None:
+        """Close every connection. May be called twice."""
+        await self._writer.dispose()
+        await self._reader.dispose()
+
+    async def _now(self, connection: AsyncConnection) -> datetime:
+        if self._clock is not None:
+            return self._clock()
+        if self.embedded:
+            return datetime.now(UTC)  # SQLite's clock is this machine's, to the millisecond only
+        found: datetime = (await connection.execute(sa.select(sa.func.clock_timestamp()))).scalar_one()
+        return found
