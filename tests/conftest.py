@@ -1,0 +1,123 @@
+"""What every test may ask for: recorded data, a private PostgreSQL, a private RabbitMQ."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NoReturn
+
+import pytest
+
+from .services import (
+    Broker,
+    PrivateBroker,
+    UnavailableServiceError,
+    fresh_database,
+    install_missing,
+    postgres_server,
+)
+
+ROOT = Path(__file__).resolve().parents[1]
+FIXTURE_MARKS = {"postgres_url": "postgres", "rabbitmq": "rabbitmq", "shared_data": "shared"}
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark a test by the services it asks for; tests of the broker stay on one xdist worker, so that one is started."""
+    for item in items:
+        for fixture in set(getattr(item, "fixturenames", ())) & set(FIXTURE_MARKS):
+            item.add_marker(FIXTURE_MARKS[fixture])
+        if item.get_closest_marker("rabbitmq"):
+            item.add_marker(pytest.mark.xdist_group("rabbitmq"))
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Install what the chosen tests need before the first one's clock runs."""
+    if not session.config.option.collectonly:
+        wanted = {"postgres": "CHECKING_TEST_DATABASE_URL", "rabbitmq": "CHECKING_TEST_AMQP_URL"}
+        install_missing(
+            {
+                service
+                for service, variable in wanted.items()
+                if not os.environ.get(variable) and any(item.get_closest_marker(service) for item in session.items)
+            }
+        )
+
+
+def _absent(what: str, why: object, *, required: bool) -> NoReturn:
+    """A skip with its reason, or a failure where the tests have promised to run everything."""
+    message = f"{what} is not available: {why}"
+    if required:
+        pytest.fail(message, pytrace=False)
+    pytest.skip(message)
+
+
+def _in_ci() -> bool:
+    return os.environ.get("CI") == "true"
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of recorded data: used in place, never copied, never written to."""
+    folder = Path(os.environ.get("CHECKING_SHARED_DATA") or ROOT.parent / "shared" / "data")
+    if not folder.is_dir():
+        required = os.environ.get("CHECKING_REQUIRE_SHARED") == "1"
+        _absent("Recorded data", "CHECKING_SHARED_DATA names no folder and ../shared/data is none", required=required)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def postgres_server_url() -> Iterator[str]:
+    """A server where databases may be created: of ``CHECKING_TEST_DATABASE_URL``, or a private one."""
+    if url := os.environ.get("CHECKING_TEST_DATABASE_URL"):
+        yield url
+        return
+    with contextlib.ExitStack() as stack:
+        try:
+            url = stack.enter_context(postgres_server())
+        except UnavailableServiceError as error:
+            _absent("PostgreSQL", error, required=_in_ci())
+        yield url
+
+
+@pytest.fixture(scope="session")
+def postgres_url(postgres_server_url: str) -> Iterator[str]:
+    """An empty PostgreSQL database of this test process alone, dropped afterwards."""
+    with contextlib.ExitStack() as stack:
+        try:
+            url = stack.enter_context(fresh_database(postgres_server_url))
+        except UnavailableServiceError as error:
+            _absent("PostgreSQL", error, required=_in_ci())
+        yield url
+
+
+class _GivenBroker:
+    """The broker of ``CHECKING_TEST_AMQP_URL``: somebody else's, so no test may end it."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+
+    def start(self) -> None:
+        pytest.skip("a broker that was given by CHECKING_TEST_AMQP_URL is not ours to start")
+
+    def kill(self) -> None:
+        pytest.skip("a broker that was given by CHECKING_TEST_AMQP_URL is not ours to kill")
+
+    restart = kill
+
+
+@pytest.fixture(scope="session")
+def rabbitmq() -> Iterator[Broker]:
+    """A broker with ``url``, ``start()``, ``kill()`` and ``restart()``. Whoever kills it starts it again."""
+    if url := os.environ.get("CHECKING_TEST_AMQP_URL"):
+        yield _GivenBroker(url)
+        return
+    with contextlib.ExitStack() as stack:
+        try:
+            broker = stack.enter_context(contextlib.closing(PrivateBroker()))
+            broker.start()
+        except UnavailableServiceError as error:
+            _absent("RabbitMQ", error, required=_in_ci())
+        yield broker
