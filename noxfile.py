@@ -1,0 +1,119 @@
+"""What maintainers run: every Python, wheels, benchmarks. `nox --list` names the sessions; `make` uses some of them."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import zipfile
+from pathlib import Path
+
+import nox
+
+ROOT = Path(__file__).parent
+CORE = "packages/checking-core"
+MEMBERS = sorted(
+    str(project.parent.relative_to(ROOT))
+    for folder in ("packages", "plugins")
+    for project in (ROOT / folder).glob("*/pyproject.toml")
+)
+PYTHONS = ["3.11", "3.12", "3.13"]
+PYTEST = ["pytest", "-n", "logical", "--maxprocesses", "4", "--dist", "loadgroup"]
+
+nox.needs_version = ">=2025.2.9"
+nox.options.default_venv_backend = "uv"
+nox.options.error_on_missing_interpreters = True  # a Python that is not there is a failure, not a silent skip
+nox.options.sessions = ["lint", "types", "imports", "docs", "tests"]
+os.environ |= {"UV_NO_SYNC": "1", "UV_PYTHON_DOWNLOADS": "never"}
+
+
+def install(session: nox.Session, *groups: str) -> None:
+    """The workspace in place, with the pinned versions of what it and these groups need."""
+    editable = [part for member in MEMBERS for part in ("-e", extras(member))]
+    session.install("-c", "constraints.txt", *editable, *(f"--group={group}" for group in groups))
+
+
+def extras(member: str) -> str:
+    """Core with all that the other packages and the tests use of it."""
+    return f"{member}[storage,postgres,amqp,testing]" if member == CORE else member
+
+
+@nox.session(python=PYTHONS)
+def tests(session: nox.Session) -> None:
+    """Run the tests on every supported Python; arguments after -- go to pytest."""
+    install(session, "test")
+    session.run(*PYTEST, *session.posargs)
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Check style, format and known security mistakes."""
+    session.install("-c", "constraints.txt", "--group=quality")
+    session.run("ruff", "check", ".")
+    session.run("ruff", "format", "--check", ".")
+    session.run("bandit", "--quiet", "--configfile", "pyproject.toml", "--recursive", "packages", "plugins")
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """Check types, strictly."""
+    install(session, "test", "quality")
+    session.run("mypy")
+
+
+@nox.session
+def imports(session: nox.Session) -> None:
+    """Check who may import whom."""
+    install(session, "quality")
+    session.run("lint-imports")
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """Run the examples in README and docs, and follow their links."""
+    install(session, "test")
+    session.run("pytest", "tests/meta/test_docs.py", *session.posargs)
+
+
+@nox.session
+def coverage(session: nox.Session) -> None:
+    """Measure which lines and branches the tests reach."""
+    install(session, "test", "quality")
+    session.run(*PYTEST, "--cov", "--cov-report=term:skip-covered", *session.posargs)
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """Run the benchmarks, or those that are named after --."""
+    install(session, "test")
+    for script in session.posargs or sorted(map(str, Path("benchmarks").glob("[a-z]*.py"))):
+        session.run("python", script)
+
+
+@nox.session
+def lock(session: nox.Session) -> None:
+    """Write the newest allowed versions into constraints.txt, for every platform, without any index's address."""
+    session.install("-c", "constraints.txt", "uv")
+    session.run("uv", "lock", "--quiet", "--upgrade")
+    session.run(
+        *("uv", "export", "--quiet", "--all-packages", "--all-groups", "--all-extras", "--no-emit-workspace"),
+        *("--no-hashes", "--no-annotate", "--no-header", "--output-file", "constraints.txt"),
+    )
+
+
+@nox.session
+def wheels(session: nox.Session) -> None:
+    """Build every wheel, install them into an empty environment and run the demo from there."""
+    work = Path(session.create_tmp()).resolve()
+    shutil.rmtree(work)
+    work.mkdir()
+    session.run("uv", "build", "--quiet", "--all-packages", "--wheel", "--out-dir", str(work), external=True)
+    built = sorted(work.glob("*.whl"))
+    if len(built) != len(MEMBERS):
+        session.error(f"{len(MEMBERS)} packages, but these wheels: {[wheel.name for wheel in built]}")
+    for wheel in built:
+        names = {Path(name).name for name in zipfile.ZipFile(wheel).namelist()}
+        if missing := {"py.typed", "LICENSE"} - names:
+            session.error(f"{wheel.name} lacks {', '.join(sorted(missing))}")
+    session.install("-c", "constraints.txt", *map(str, built))
+    session.chdir(work)
+    session.run("checking", "demo")
