@@ -15,12 +15,12 @@ export UV_NO_SYNC := 1
 export UV_PYTHON_DOWNLOADS := never
 INSTALL = $(BIN)/uv pip install --quiet --python $(BIN)/python -c constraints.txt
 
-# A machine behind a mirror or a proxy tells pip so; uv has to hear the same.
+# A machine behind a mirror or a proxy tells pip and its own certificate store so; uv has to be told to look there.
 ifdef PIP_INDEX_URL
 export UV_DEFAULT_INDEX ?= $(PIP_INDEX_URL)
 endif
-ifdef PIP_CERT
-export SSL_CERT_FILE ?= $(PIP_CERT)
+ifneq ($(wildcard /etc/ssl/certs/ca-certificates.crt /etc/pki/tls/certs/ca-bundle.crt /etc/ssl/cert.pem),)
+export UV_SYSTEM_CERTS ?= 1
 endif
 
 CHECKS := lint types imports
@@ -69,12 +69,16 @@ $(VENV)/.demo: $(PINS) | $(BIN)/uv
 	@$(INSTALL) -e packages/checking-core -e packages/checking-server -e plugins/mock
 	@touch $@
 
-# Debian keeps ensurepip in a package of its own; there the system's pip can fill the new environment instead.
+# The pip that is here fills the new environment. Where there is none (or one before 22.3, which cannot), ensurepip
+# brings one; Debian keeps that in a package of its own.
 $(BIN)/uv:
 	@test -n '$(PYTHON)' || { echo >&2 'Checking needs Python 3.11 or newer: install it, or name it with PYTHON=...'; exit 1; }
 	@echo 'Creating $(VENV) with $(PYTHON)'
-	@if $(PYTHON) -c 'import ensurepip' 2>/dev/null; then $(PYTHON) -m venv $(VENV); \
-	elif $(PYTHON) -m pip --version >/dev/null 2>&1; then $(PYTHON) -m venv --without-pip $(VENV); \
-	else echo >&2 '$(PYTHON) has neither ensurepip nor pip: apt-get install python3-venv (or its like), then again'; exit 1; fi
-	@if $(BIN)/python -m pip --version >/dev/null 2>&1; then $(BIN)/python -m pip install --quiet -c constraints.txt uv; \
-	else $(PYTHON) -m pip --python $(BIN)/python install --quiet -c constraints.txt uv; fi
+	@$(PYTHON) -m venv --without-pip $(VENV)
+	@if $(PYTHON) -m pip --help 2>/dev/null | grep -q -e '--python '; then \
+		$(PYTHON) -m pip --python $(BIN)/python install --quiet -c constraints.txt uv; \
+	elif $(BIN)/python -c 'import ensurepip' 2>/dev/null; then \
+		$(BIN)/python -m ensurepip >/dev/null && $(BIN)/python -m pip install --quiet -c constraints.txt uv; \
+	else \
+		echo >&2 '$(PYTHON) has neither pip nor ensurepip: apt-get install python3-venv (or its like), then again'; exit 1; \
+	fi
