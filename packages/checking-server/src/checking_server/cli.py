@@ -1,0 +1,67 @@
+"""The command ``checking``. Verbs import what they need when they run, so that ``--help`` is quick.
+
+Exit codes: 0 done; 1 done, but something was rejected or not met; 2 the call or a setting is wrong; 3 a database or
+broker is away; 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from cyclopts import App
+
+from checking_core.errors import CheckingError, UnavailableError
+
+__all__ = ["app", "main"]
+
+app = App(
+    name="checking",
+    help="Detection validation that can be trusted: which of the red team's actions did the defenders' products see?",
+    version_flags=["--version"],
+    version=lambda: _version(),
+    result_action="return_value",
+)
+
+_VERBS = {
+    "demo": "A bundled operation through the whole engine, on nothing but this machine.",
+    "ingest": "Feed it what the red team did: Caldera messages, operations or reports.",
+    "report": "What the defenders saw of an operation.",
+    "serve": "Run the API, the stations and the worker until told to stop.",
+}
+_GROUPS = {
+    "config": "The effective settings.",
+    "db": "The database schema: upgrade, check, downgrade, setup.",
+    "expectations": "Check expectations files, and show what they plan.",
+    "plugins": "Installed detector plugins and their backends.",
+}
+for _name, _help in _VERBS.items():
+    app.command(f"checking_server.commands.{_name}:{_name}", name=_name, help=_help)
+for _name, _help in _GROUPS.items():
+    app.command(f"checking_server.commands.{_name}:app", name=_name, help=_help)
+
+
+def main() -> None:
+    """Entry point: errors of ours are one line and an exit code, never a traceback."""
+    try:
+        code = app()
+    except UnavailableError as error:
+        sys.exit(_say(error, 3))
+    except CheckingError as error:
+        sys.exit(_say(error, 2))
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(0)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _say(error: CheckingError, code: int) -> int:
+    sys.stderr.write(f"checking: {error}\n")
+    return code
+
+
+def _version() -> str:
+    from importlib.metadata import version
+
+    return version("checking-server")

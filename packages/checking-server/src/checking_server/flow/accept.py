@@ -1,0 +1,183 @@
+"""Station 1: a red-team message becomes an execution and its planned checks, in one transaction per batch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any, NamedTuple, TypeAlias
+from uuid import UUID
+
+import structlog
+
+from checking_core.contracts import (
+    CheckStatus,
+    ExecutionFacts,
+    LinkMessage,
+    OperationFacts,
+    Outcome,
+    PlannedCheck,
+    decode_link_message,
+    execution_id_of,
+    task_id_of,
+)
+from checking_core.errors import RejectedMessageError
+from checking_core.matching.judge import status_of
+from checking_core.matching.looks import deadline_of, first_look
+from checking_core.plugin.retry import RetryPolicy
+from checking_core.storage import Store
+from checking_core.transport.base import Message
+from checking_core.transport.topology import HEADER_REQUEST_ID
+from checking_server.flow.bisect import bisected
+from checking_server.flow.rows import engine_result
+
+__all__ = ["Accept", "Accepted", "Change", "Plan"]
+
+log = structlog.get_logger(__name__)
+
+Plan: TypeAlias = Callable[[ExecutionFacts, OperationFacts], Sequence[PlannedCheck]]
+"""Which checks an execution gets: ``expectations.plan`` with everything but the execution filled in."""
+
+
+class Change(StrEnum):
+    """What a message changed."""
+
+    NEW = "new"
+    REVISED = "revised"
+    REPEATED = "repeated"
+
+
+class Accepted(NamedTuple):
+    """The answer to a message: what it changed, and in which operation."""
+
+    change: Change
+    operation_id: UUID
+
+
+class Accept:
+    """Stores what the red team did, idempotent on (operation, link).
+
+    Args:
+        store: where to.
+        plan: which checks an execution gets.
+        queue_wait: seconds that a task may wait in its queue, part of each lease.
+        on_due: called after a commit that left checks to dispatch.
+    """
+
+    def __init__(self, store: Store, plan: Plan, *, queue_wait: float, on_due: Callable[[], None]) -> None:
+        self._store = store
+        self._plan = plan
+        self._queue_wait = queue_wait
+        self._on_due = on_due
+
+    async def __call__(self, messages: Sequence[Message]) -> list[Accepted | RejectedMessageError]:
+        """Accept messages; the answers stand in their order, a rejection beside each that can never be accepted.
+
+        Raises:
+            StoreUnavailableError: nothing is known to be stored; give the same messages again.
+        """
+        received_at = datetime.now(UTC)
+        read = [_read(message, received_at) for message in messages]
+        answers = iter(await bisected(self._commit, [told for told in read if isinstance(told, _Told)]))
+        return [next(answers) if isinstance(told, _Told) else told for told in read]
+
+    async def _commit(self, batch: Sequence[_Told]) -> Sequence[Accepted]:
+        if not batch:
+            return []
+        async with self._store.begin() as uow:
+            await uow.operations.accept_batch([told.link for told in batch])
+            links = [told for told in batch if told.link.execution is not None]
+            written = await uow.executions.accept_batch([told.link for told in links])
+            rows, results = self._planned(links, written, uow.now)
+            stored = await uow.checks.plan_batch(rows)
+            await uow.results.add_batch([row for row in results if row["detection_execution_id"] in stored])
+        if len(results) < len(rows):
+            self._on_due()
+        log.info("accepted", messages=len(batch), executions=len(written), checks=len(stored))
+        return [_disposition(told.link, written) for told in batch]
+
+    def _planned(
+        self, links: Sequence[_Told], written: dict[UUID, int], now: datetime
+    ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+        """Rows of the checks of each written execution, as its latest message tells it, and of those born closed."""
+        latest = {_row_id(told.link): told for told in sorted(links, key=_told_at)}
+        rows: dict[UUID, dict[str, Any]] = {}
+        results = []
+        for execution_id in written:
+            told = latest[execution_id]
+            assert told.link.execution is not None  # noqa: S101 - links only
+            for check in self._plan(told.link.execution, told.link.operation):
+                row = _check_row(check, told, now, self._queue_wait)
+                rows[check.id] = row
+                if check.closed is not None:
+                    results.append(engine_result(row, check.closed.outcome, check.closed.reason, now))
+        return list(rows.values()), results
+
+
+class _Told(NamedTuple):
+    """A message and the request that brought it."""
+
+    link: LinkMessage
+    request_id: str | None
+
+
+def _read(message: Message, received_at: datetime) -> _Told | RejectedMessageError:
+    try:
+        link = decode_link_message(message.body, received_at=received_at)
+        return _Told(link, message.headers.get(HEADER_REQUEST_ID))
+    except RejectedMessageError as error:
+        return error
+
+
+def _row_id(message: LinkMessage) -> UUID:
+    assert message.execution is not None  # noqa: S101 - links only
+    return execution_id_of(message.operation.operation_id, message.execution.link_id)
+
+
+def _told_at(told: _Told) -> tuple[datetime, datetime]:
+    execution = told.link.execution
+    assert execution is not None  # noqa: S101 - links only
+    return execution.finished_at or execution.started_at, told.link.timestamp
+
+
+def _disposition(message: LinkMessage, written: dict[UUID, int]) -> Accepted:
+    revision = 1 if message.execution is None else written.get(_row_id(message), 0)
+    change = {0: Change.REPEATED, 1: Change.NEW}.get(revision, Change.REVISED)
+    return Accepted(change, message.operation.operation_id)
+
+
+def _check_row(check: PlannedCheck, told: _Told, now: datetime, queue_wait: float) -> dict[str, Any]:
+    execution = told.link.execution
+    assert execution is not None  # noqa: S101 - links only
+    ended = execution.finished_at or execution.started_at
+    closed = check.closed
+    return {
+        "id": check.id,
+        "execution_result_id": _row_id(told.link),
+        "operation_id": told.link.operation.operation_id,
+        "expectation_id": check.expectation_id,
+        "detection_type": check.detection_type,
+        "detection_platform": check.backend,
+        "detection_config": check.config,
+        "expect": check.expect,
+        "status": status_of(closed.outcome) if closed else CheckStatus.PENDING,
+        "outcome": closed.outcome if closed else Outcome.PENDING,
+        "look": 1,
+        "dispatches": 0,
+        "available_at": first_look(ended, check.timing, now),
+        "deadline": deadline_of(ended, check.timing),
+        "lease_until": None,
+        "task_id": task_id_of(check.id, 1),
+        "retry_count": 0,
+        "max_retries": check.max_retries,
+        "started_at": None,
+        "completed_at": now if closed else None,
+        "execution_metadata": {
+            "timing": check.timing,
+            "lease": RetryPolicy(retries=check.max_retries).budget(check.timing.timeout) + queue_wait,
+            "looks": [],
+            **({"request_id": told.request_id} if told.request_id else {}),
+            **({"note": closed.note} if closed and closed.note else {}),
+        },
+        "created_at": now,
+    }

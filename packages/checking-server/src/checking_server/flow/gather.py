@@ -1,0 +1,176 @@
+"""Station 4: a result closes its check, or schedules the next look. Applied once, however often it arrives."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any
+from uuid import UUID
+
+import msgspec
+import structlog
+
+from checking_core.contracts import CheckStatus, DetectionResult, Outcome, Timing, decode_result, task_id_of
+from checking_core.errors import RejectedMessageError
+from checking_core.matching.judge import judge, result_axes_from_original
+from checking_core.matching.looks import next_look
+from checking_core.storage import Store, UnitOfWork
+from checking_core.transport.base import Message
+from checking_server.flow.bisect import bisected
+from checking_server.flow.rows import BY_ENGINE, Row, closed_check, is_open, worker_result
+
+__all__ = ["Gather", "Gathered"]
+
+log = structlog.get_logger(__name__)
+
+_KEPT_LOOKS = 20
+
+
+class Gathered(StrEnum):
+    """What a result changed."""
+
+    CLOSED = "closed"
+    LOOK_AGAIN = "look_again"
+    REPEATED = "repeated"
+
+
+class Gather:
+    """Applies results.
+
+    Args:
+        store: where the checks are.
+        patience: how long after acceptance an outage of the backend is waited for.
+        on_due: called after a commit: capacity is free again, or a look was scheduled.
+    """
+
+    def __init__(self, store: Store, *, patience: timedelta, on_due: Callable[[], None]) -> None:
+        self._store = store
+        self._patience = patience
+        self._on_due = on_due
+
+    async def __call__(self, messages: Sequence[Message]) -> list[Gathered | RejectedMessageError]:
+        """Apply results; the answers stand in their order.
+
+        Raises:
+            StoreUnavailableError: nothing is known to be stored; give the same results again.
+        """
+        read = [_read(message.body) for message in messages]
+        results = [result for result in read if isinstance(result, DetectionResult)]
+        answers = iter(await bisected(self._commit, results))
+        return [next(answers) if isinstance(result, DetectionResult) else result for result in read]
+
+    async def _commit(self, results: Sequence[DetectionResult]) -> Sequence[Gathered | RejectedMessageError]:
+        if not results:
+            return []
+        async with self._store.begin() as uow:
+            checks = await uow.checks.lock([result.detection_execution_id for result in results])
+            batch = _Batch(checks, uow.now, self._patience)
+            answers = [batch.apply(result) for result in results]
+            await batch.write(uow)
+        self._on_due()
+        log.info("gathered", results=len(results), closed=answers.count(Gathered.CLOSED))
+        return answers
+
+
+class _Batch:
+    """The decisions of one transaction; a check that occurs twice sees what the first occurrence decided."""
+
+    def __init__(self, checks: Mapping[UUID, Row], now: datetime, patience: timedelta) -> None:
+        self._checks = dict(checks)
+        self._now = now
+        self._patience = patience
+        self._changed: dict[UUID, dict[str, Any]] = {}
+        self._results: list[dict[str, Any]] = []
+        self._claims: list[dict[str, Any]] = []
+
+    def apply(self, result: DetectionResult) -> Gathered | RejectedMessageError:
+        check = self._checks.get(result.detection_execution_id)
+        if check is None:
+            return RejectedMessageError("detection_execution_id", "names no check of this store")
+        if not _is_awaited(check, result):
+            return Gathered.REPEATED
+        if result.outcome is None:
+            result = _judged(result, proven=self._now >= check["deadline"])
+        due = None if result.final else self._next_look(check)
+        if due is None:
+            return self._close(check, result)
+        return self._look_again(check, result, due)
+
+    def _next_look(self, check: Row) -> datetime | None:
+        timing = msgspec.convert(check["execution_metadata"]["timing"], Timing)
+        ended = check["execution_finished_at"] or check["execution_started_at"]
+        accepted, due = check["created_at"], check["available_at"]
+        return next_look(check["look"], timing, ended, accepted, self._now, due=due, patience=self._patience)
+
+    def _close(self, check: Row, result: DetectionResult) -> Gathered:
+        assert result.outcome is not None  # noqa: S101 - judged above
+        looks = _looks(check, result)
+        change = closed_check(check, result.outcome, self._now, looks=looks, closed_by="worker")
+        self._write(check, {**_unmoved(check), **change, "retry_count": result.retry_count})
+        self._results.append(worker_result(check, result, self._now))
+        self._claims += [
+            {
+                "backend": check["detection_platform"],
+                "record_id": claim.record_id,
+                "check_id": check["id"],
+                "tier": claim.tier,
+            }
+            for claim in result.claims
+        ]
+        return Gathered.CLOSED
+
+    def _look_again(self, check: Row, result: DetectionResult, due: datetime) -> Gathered:
+        look = check["look"] + 1
+        metadata = {**check["execution_metadata"], "looks": _looks(check, result)}
+        moved = {"look": look, "task_id": task_id_of(check["id"], look), "available_at": due, "dispatches": 0}
+        open_again = {"status": CheckStatus.PENDING, "outcome": Outcome.PENDING, "completed_at": None}
+        change = {**moved, **open_again, "retry_count": result.retry_count, "execution_metadata": metadata}
+        self._write(check, {"id": check["id"], **change})
+        return Gathered.LOOK_AGAIN
+
+    def _write(self, check: Row, change: dict[str, Any]) -> None:
+        self._changed[check["id"]] = change
+        self._checks[check["id"]] = {**check, **change}
+
+    async def write(self, uow: UnitOfWork) -> None:
+        await uow.checks.settle_batch(list(self._changed.values()))
+        await uow.results.add_batch(self._results)
+        await uow.results.claim_records(self._claims)
+
+
+def _read(body: bytes) -> DetectionResult | RejectedMessageError:
+    try:
+        return decode_result(body)
+    except RejectedMessageError as error:
+        return error
+
+
+def _is_awaited(check: Row, result: DetectionResult) -> bool:
+    """The answer of the current look, to a check that is open or that the engine itself gave up."""
+    given_up = check["status"] is CheckStatus.FAILED and check["execution_metadata"].get("closed_by") == BY_ENGINE
+    return bool(result.id == check["task_id"] and (is_open(check["status"]) or given_up))
+
+
+def _judged(result: DetectionResult, *, proven: bool) -> DetectionResult:
+    """The verdict of a worker of the original system, which tells only whether it detected something."""
+    verdict = judge(result_axes_from_original(result.detected, result.status), proven=proven)
+    axes = msgspec.structs.asdict(verdict.axes)
+    return msgspec.structs.replace(
+        result, **axes, outcome=verdict.outcome, reason=verdict.reason, detected=verdict.detected, final=verdict.final
+    )
+
+
+def _unmoved(check: Row) -> dict[str, Any]:
+    return {name: check[name] for name in ("look", "task_id", "available_at", "dispatches")}
+
+
+def _looks(check: Row, result: DetectionResult) -> list[dict[str, Any]]:
+    taken = {
+        "look": result.look,
+        "at": result.started_at or result.result_timestamp,
+        "outcome": result.outcome,
+        "reason": result.reason,
+        "final": result.final,
+    }
+    return [*check["execution_metadata"].get("looks", []), taken][-_KEPT_LOOKS:]

@@ -1,0 +1,33 @@
+"""Settings of the server's own rooms."""
+
+from __future__ import annotations
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+__all__ = ["ApiSettings", "FlowSettings"]
+
+_ENV = SettingsConfigDict(env_prefix="CHECKING_", env_file=".env", extra="ignore", frozen=True, env_ignore_empty=True)
+
+
+class FlowSettings(BaseSettings):
+    """How the stations work: sizes in rows, times in seconds."""
+
+    model_config = _ENV
+
+    batch_size: int = Field(default=200, ge=1, le=1000, description="Messages or checks in one transaction")
+    collect_window: float = Field(default=0.02, ge=0, le=5, description="Wait for a fuller batch under load")
+    poll_interval: float = Field(default=1.0, gt=0, le=60, description="Longest time between two looks for due work")
+    queue_wait: float = Field(default=120.0, ge=0, description="Part of a lease: time a task may wait in its queue")
+    max_dispatches: int = Field(default=3, ge=1, description="Times one look is sent before its worker counts as lost")
+    patience: float = Field(default=900.0, ge=0, description="Time after acceptance that an outage is waited for")
+    drain_timeout: float = Field(default=10.0, ge=0, description="Time that running work gets to end at a stop")
+
+
+class ApiSettings(BaseSettings):
+    """Where the API listens."""
+
+    model_config = _ENV
+
+    host: str = Field(default="127.0.0.1", description="Address; beyond loopback only when told so")
+    port: int = Field(default=1337, ge=0, le=65535, description="TCP port, 0 for any free one")
