@@ -1,0 +1,98 @@
+"""When a check is asked again: growing intervals, one look at the deadline, patience with an outage."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from checking_core.contracts import Timing
+from checking_core.matching.looks import MAX_LOOKS, OUTAGE_PATIENCE, deadline_of, first_look, next_look
+
+ENDED = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
+ALERT = Timing(before=30, after=900, settle=60, deadline=1200)
+
+spans = st.floats(0, 30 * 86_400)
+timings = st.builds(
+    lambda settle, extra, poll: Timing(
+        before=30, after=300, settle=settle, deadline=settle + extra, poll_interval=poll
+    ),
+    st.floats(0, 86_400),
+    st.floats(0, 86_400),
+    st.floats(0, 86_400),
+)
+
+
+def after(seconds: float) -> datetime:
+    return ENDED + timedelta(seconds=seconds)
+
+
+def looks(timing: Timing, *, accepted: datetime, took: float = 0.0, outage: bool = False) -> list[datetime]:
+    """When the looks of a check begin that never brings a yes; each takes ``took`` seconds."""
+    begun = [first_look(ENDED, timing, accepted)]
+    while outage or begun[-1] < deadline_of(ENDED, timing):
+        now = begun[-1] + timedelta(seconds=took)
+        due = next_look(len(begun), timing, ENDED, accepted, now, due=begun[-1])
+        if due is None:
+            break
+        begun.append(due)
+        assert len(begun) < 100, "the looks do not end"
+    return begun
+
+
+def test_looks_come_after_settling_then_double_and_end_at_the_deadline():
+    begun = looks(ALERT, accepted=after(2))
+    assert [(look - ENDED).total_seconds() for look in begun] == [60, 75, 105, 165, 285, 525, 1005, 1200]
+
+
+def test_a_deadline_already_past_on_acceptance_means_one_look_at_once():
+    accepted = after(86_400)
+    assert looks(ALERT, accepted=accepted) == [accepted]
+
+
+def test_a_look_that_began_before_the_deadline_and_was_answered_after_it_owes_one_more_at_once():
+    assert next_look(1, ALERT, ENDED, ENDED, after(1230), due=after(1190)) == after(1230)
+
+
+def test_an_outage_after_the_deadline_is_waited_for_as_long_as_promised():
+    accepted = after(86_400)
+    begun = looks(ALERT, accepted=accepted, outage=True)
+    assert begun[-1] == accepted + OUTAGE_PATIENCE
+    assert next_look(len(begun), ALERT, ENDED, accepted, begun[-1], due=begun[-1]) is None
+
+
+def test_a_patient_server_waits_longer():
+    accepted = after(86_400)
+    due = next_look(9, ALERT, ENDED, accepted, accepted + OUTAGE_PATIENCE, due=accepted, patience=timedelta(hours=2))
+    assert due is not None
+
+
+@given(timings, spans, st.floats(0, 600))
+def test_a_check_that_sees_nothing_is_asked_a_bounded_number_of_times_and_last_after_its_deadline(timing, late, took):
+    begun = looks(timing, accepted=after(late), took=took)
+    assert len(begun) <= MAX_LOOKS + 1
+    assert begun[-1] >= deadline_of(ENDED, timing)
+    assert [look for look in begun if look < deadline_of(ENDED, timing)] == begun[:-1]
+
+
+@given(timings, spans, st.floats(0, 600))
+def test_an_outage_ends_and_never_before_the_deadline(timing, late, took):
+    begun = looks(timing, accepted=after(late), took=took, outage=True)
+    assert begun[-1] >= deadline_of(ENDED, timing)
+
+
+@given(timings, spans)
+def test_intervals_never_shrink_except_the_one_clipped_to_the_deadline(timing, late):
+    begun = looks(timing, accepted=after(late))
+    intervals = [later - earlier for earlier, later in pairwise(begun)][:-1]
+    assert intervals == sorted(intervals)
+
+
+@given(timings, spans, st.integers(1, 10_000), spans, spans)
+def test_a_look_is_never_due_in_the_past(timing, late, look, now, due):
+    accepted = after(late)
+    again = next_look(look, timing, ENDED, accepted, after(now), due=after(due))
+    assert again is None or again >= after(now)
+    assert first_look(ENDED, timing, after(now)) >= after(now)
