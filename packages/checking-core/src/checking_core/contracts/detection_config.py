@@ -12,7 +12,16 @@ from collections.abc import Mapping
 from typing import Annotated, Any
 
 import msgspec
-from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import (
+    AfterValidator,
+    AliasChoices,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    WithJsonSchema,
+)
 
 from checking_core.contracts.task import Timing
 from checking_core.contracts.verdict import Ask, Expect
@@ -37,17 +46,53 @@ _UNIT = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0, None: 1.0}
 
 def _seconds(value: Any) -> Any:
     """``15m``, ``2h``, ``90`` in seconds; ``auto`` is the default."""
-    if not isinstance(value, str):
+    if isinstance(value, str):
+        text = value.strip().lower()
+        if text == "auto":
+            return None
+        if found := _DURATION.fullmatch(text):
+            return float(found[1]) * _UNIT[found[2]]
+    elif not isinstance(value, bool):
         return value
-    if value == "auto":
-        return None
-    if found := _DURATION.fullmatch(value.strip()):
-        return float(found[1]) * _UNIT[found[2]]
-    raise ValueError("write seconds, or a number with s, m, h or d, or auto")
+    raise ValueError("is no span of time; write seconds, a number with s, m, h or d, or auto")
 
 
-Seconds = Annotated[float | None, BeforeValidator(_seconds), Field(ge=0, le=30 * 86_400)]
+def _said(text: str) -> str:
+    if not text.strip():
+        raise ValueError("is empty")
+    return text
+
+
+def _rule(value: Any) -> Any:
+    if isinstance(value, str | dict) and value:
+        return value
+    raise ValueError("is neither the path of a Sigma rule nor the rule itself")
+
+
+_MONTH = 30 * 86_400
+_SECONDS_SCHEMA = {
+    "anyOf": [
+        {"type": "number", "minimum": 0, "maximum": _MONTH},
+        {"type": "string", "pattern": rf"^({_DURATION.pattern}|auto)$"},
+        {"type": "null"},
+    ]
+}
+
+Seconds = Annotated[
+    Annotated[float, Field(ge=0, le=_MONTH)] | None, BeforeValidator(_seconds), WithJsonSchema(_SECONDS_SCHEMA)
+]
 """A span: seconds, or text such as ``15m``; ``None`` and ``auto`` mean the default."""
+
+PositiveSeconds = Annotated[
+    Annotated[float, Field(gt=0, le=_MONTH)] | None, BeforeValidator(_seconds), WithJsonSchema(_SECONDS_SCHEMA)
+]
+"""A span that must not be nothing: an attempt without time, or looks without a pause, would be."""
+
+Text = Annotated[str, AfterValidator(_said)]
+"""Text that says something: an empty query would ask for everything."""
+
+SigmaRule = Annotated[str | dict[str, Any], BeforeValidator(_rule)]
+"""A path, or the rule inline."""
 
 
 class _Section(BaseModel):
@@ -57,9 +102,9 @@ class _Section(BaseModel):
 class AlertQuestion(_Section):
     """Did a product rule raise an alert? Asked of the alert store only."""
 
-    rule: str | None = None
-    rule_id: str | None = None
-    query: str | None = None
+    rule: Text | None = None
+    rule_id: Text | None = None
+    query: Text | None = None
     techniques: list[str] = []
     severity: str | None = None
     min_count: int = Field(default=1, ge=1)
@@ -68,7 +113,7 @@ class AlertQuestion(_Section):
 class SearchQuestion(_Section):
     """A search over telemetry: detection logic, raw trace, or sign of life."""
 
-    query: str
+    query: Text
     language: str | None = None
     index: str | None = None
 
@@ -87,7 +132,7 @@ class DetectionConfig(BaseModel):
 
     alert: AlertQuestion | None = None
     rule: SearchQuestion | None = None
-    sigma: str | dict[str, Any] | None = None
+    sigma: SigmaRule | None = None
     telemetry: SearchQuestion | None = None
     alive: SearchQuestion | None = None
     prevention: bool = False
@@ -97,10 +142,10 @@ class DetectionConfig(BaseModel):
     after_reported_time: Seconds = None
     settle: Seconds = Field(default=None, validation_alias=AliasChoices("settle", "jitter"))
     deadline: Seconds = None
-    poll_interval: Seconds = None
+    poll_interval: PositiveSeconds = None
     activity: Seconds = None
     delay: Seconds = None
-    timeout: Seconds = None
+    timeout: PositiveSeconds = None
 
     min_count: int = Field(default=1, ge=1)
     max_results: int = Field(default=100, ge=1, le=10_000)
@@ -149,8 +194,8 @@ class TimingOverride(BaseModel):
     after: Seconds = None
     settle: Seconds = None
     deadline: Seconds = None
-    poll_interval: Seconds = None
-    timeout: Seconds = None
+    poll_interval: PositiveSeconds = None
+    timeout: PositiveSeconds = None
     delay: Seconds = None
 
 
@@ -176,14 +221,19 @@ def timing_of(config: DetectionConfig, override: TimingOverride | None = None) -
 
 
 def canonical_config(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The same configuration with a bare ``query`` or ``command`` moved into the section ``rule``."""
+    """The same configuration with a bare ``query`` or ``command`` moved into the section ``rule``.
+
+    Where both stand, the section counts and the bare one stays what any unknown key is. Applied twice it changes
+    nothing more.
+    """
+    query = next((config[key] for key in ("query", "command") if config.get(key) is not None), None)
+    if query is None or config.get("rule") is not None:
+        return dict(config)
+    rule = {"query": query}
+    if config.get("query_language") is not None:
+        rule["language"] = config["query_language"]
     kept = {key: value for key, value in config.items() if key not in ("query", "command", "query_language")}
-    query = config.get("query") or config.get("command")
-    if query is not None and "rule" not in kept:
-        kept["rule"] = {"query": query}
-        if config.get("query_language") is not None:
-            kept["rule"]["language"] = config["query_language"]
-    return kept
+    return {**kept, "rule": rule}
 
 
 def config_problem(config: Mapping[str, Any], model: type[DetectionConfig] = DetectionConfig) -> str | None:
@@ -192,7 +242,7 @@ def config_problem(config: Mapping[str, Any], model: type[DetectionConfig] = Det
         model.model_validate(config)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
-        return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+        return f"{'.'.join(map(str, first['loc']))}: {first['msg'].removeprefix('Value error, ')}"
     return None
 
 

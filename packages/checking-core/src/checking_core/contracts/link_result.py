@@ -152,8 +152,8 @@ class LinkMessage(msgspec.Struct, frozen=True, kw_only=True):
 def identity(source: str, text: str) -> UUID:
     """The id of something another system named: its UUID if the name is one, else derived from source and name."""
     try:
-        return UUID(text) if len(text) in (32, 36) else uuid5(uuid5(_NAMESPACE, source), text)
-    except ValueError:
+        return msgspec.convert(text, UUID)
+    except msgspec.ValidationError:
         return uuid5(uuid5(_NAMESPACE, source), text)
 
 

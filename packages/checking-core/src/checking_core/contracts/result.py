@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any, TypeAlias
 from uuid import UUID
 
 import msgspec
@@ -22,6 +22,8 @@ from checking_core.contracts.verdict import (
 
 __all__ = ["DetectionResult", "EvidenceClaim", "ParsedResults"]
 
+Count: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)]
+
 
 class ParsedResults(msgspec.Struct, frozen=True, kw_only=True):
     """Evidence and rejected candidates; ``near_miss_counts`` counts all of them by reason, the list is capped."""
@@ -34,7 +36,7 @@ class ParsedResults(msgspec.Struct, frozen=True, kw_only=True):
 class EvidenceClaim(msgspec.Struct, frozen=True, kw_only=True):
     """This check rests on that record: gather decides who owns it."""
 
-    record_id: str
+    record_id: Annotated[str, msgspec.Meta(max_length=512)]
     tier: MatchTier
 
 
@@ -52,14 +54,14 @@ class DetectionResult(msgspec.Struct, frozen=True, kw_only=True):
     raw_response: Any = None
     parsed_results: Any = None
     result_timestamp: datetime
-    result_source: str = ""
+    result_source: Annotated[str, msgspec.Meta(max_length=255)] = ""
     result_metadata: dict[str, Any] = {}
     started_at: datetime | None = None
     status: CheckStatus = CheckStatus.COMPLETED
-    retry_count: int = 0
+    retry_count: Count = 0
 
     v: int = 1
-    look: int = 1
+    look: Annotated[int, msgspec.Meta(ge=1, le=2**31 - 1)] = 1
     prevention: Prevention = Prevention.NOT_ASKED
     alert: Answer = Answer.NOT_ASKED
     rule: Answer = Answer.NOT_ASKED

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any, TypeAlias
 from uuid import UUID
 
 import msgspec
@@ -11,6 +11,8 @@ import msgspec
 from checking_core.contracts.link_result import Clock
 
 __all__ = ["DetectionTask", "ExecutionContext", "TaskMetadata", "Timing"]
+
+Span: TypeAlias = Annotated[float, msgspec.Meta(ge=0, le=30 * 86_400)]
 
 
 class ExecutionContext(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -38,20 +40,20 @@ class ExecutionContext(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=
 class Timing(msgspec.Struct, frozen=True, kw_only=True):
     """The times of a check, in seconds: search window around the execution, first look, deadline, one attempt."""
 
-    before: float
-    after: float
-    settle: float
-    deadline: float
-    poll_interval: float = 15.0
-    timeout: float = 60.0
-    delay: float = 3.0
+    before: Span
+    after: Span
+    settle: Span
+    deadline: Span
+    poll_interval: Span = 15.0
+    timeout: Span = 60.0
+    delay: Span = 3.0
 
 
 class TaskMetadata(msgspec.Struct, frozen=True, kw_only=True):
     """Kept for workers of the original system."""
 
     worker_type: str = "api"
-    priority: int = 0
+    priority: str | int = "normal"
     target_queue: str = ""
 
 
@@ -66,10 +68,10 @@ class DetectionTask(msgspec.Struct, frozen=True, kw_only=True):
     detection_config: dict[str, Any]
     created_at: datetime
     execution_context: ExecutionContext
-    max_retries: int = 1
+    max_retries: Annotated[int, msgspec.Meta(ge=0, le=100)] = 1
     metadata: TaskMetadata = TaskMetadata()
     v: int = 1
-    look: int = 1
+    look: Annotated[int, msgspec.Meta(ge=1, le=2**31 - 1)] = 1
     deadline: datetime | None = None
     deadline_passed: bool = False
     backend: str = ""
