@@ -38,6 +38,17 @@ def test_every_link_leads_somewhere(page: Path) -> None:
     assert dead == []
 
 
+def test_every_document_is_in_the_index() -> None:
+    index = ROOT / "docs" / "index.md"
+    listed = {(index.parent / target).resolve() for target in LINK.findall(index.read_text(encoding="utf-8"))}
+    missing = [
+        str(page.relative_to(ROOT))
+        for page in pages()
+        if index.parent in page.parents and page != index and page not in listed
+    ]
+    assert not missing, "\n".join(missing)
+
+
 def leads_somewhere(page: Path, target: str) -> bool:
     """Whether the file is there, and in it the heading if one is named."""
     name, _, anchor = target.partition("#")
