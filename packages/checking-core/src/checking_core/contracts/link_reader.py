@@ -225,7 +225,7 @@ def _times(wire: WireExecution, agent: datetime | None, timestamp: datetime) -> 
         return agent, finish, Clock.AGENT
     if decide is not None and decide <= end:
         return decide, finish, Clock.SERVER
-    return end, end, Clock.SERVER if finish else Clock.MESSAGE
+    return end, finish, Clock.SERVER if finish else Clock.MESSAGE
 
 
 def _instant(field: str, value: datetime | None) -> datetime | None:

@@ -1,0 +1,115 @@
+"""Station 1: what the red team did is stored once, with its planned checks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import msgspec
+import pytest
+
+from checking_core.contracts import CheckStatus, Outcome, Reason
+from checking_core.errors import RejectedMessageError
+from checking_server.flow.accept import Change
+
+from .conftest import Stations, hint
+
+Link = Callable[..., bytes]
+
+
+async def test_a_message_becomes_an_operation_an_execution_and_a_check(stations: Stations, link: Link) -> None:
+    (answer,) = await stations.accepts(link())
+    (operation,), (execution,), (check,) = (
+        await stations.operations(),
+        await stations.executions(),
+        await stations.checks(),
+    )
+    assert answer.change is Change.NEW
+    assert answer.operation_id == operation["operation_id"] == execution["operation_id"] == check["operation_id"]
+    assert (execution["agent_host"], execution["command"], execution["revision"]) == ("ws01", "whoami", 1)
+    assert (check["status"], check["outcome"], check["look"]) == (CheckStatus.PENDING, Outcome.PENDING, 1)
+    assert check["detection_config"]["rule"] == {"query": "index=security"}
+    assert stations.woken == 1
+
+
+@pytest.mark.parametrize("batches", [1, 2])
+async def test_a_repeated_message_changes_nothing(stations: Stations, link: Link, batches: int) -> None:
+    if batches == 1:
+        first, second = await stations.accepts(link(), link())
+    else:
+        (first,) = await stations.accepts(link())
+        before = await stations.executions()
+        (second,) = await stations.accepts(link())
+        assert await stations.executions() == before
+    assert {first.change, second.change} <= {Change.NEW, Change.REPEATED}
+    assert len(await stations.executions()) == len(await stations.checks()) == 1
+    assert (await stations.executions())[0]["revision"] == 1
+
+
+async def test_a_later_different_result_is_a_new_revision_of_the_same_row(stations: Stations, link: Link) -> None:
+    await stations.accepts(link())
+    (answer,) = await stations.accepts(link(status=1, link_state="ERROR", finish="2026-01-15T09:00:05Z"))
+    (execution,) = await stations.executions()
+    assert answer.change is Change.REVISED
+    assert (execution["revision"], execution["run_state"]) == (2, "failed")
+    assert len(await stations.checks()) == 1
+
+
+async def test_a_hopeless_message_costs_only_itself(stations: Stations, link: Link) -> None:
+    answers = await stations.accepts(link(1), b"{", link(2, agent_host=None), link(3))
+    problems = [answer for answer in answers if isinstance(answer, RejectedMessageError)]
+    assert [answer.field for answer in problems] == ["$", "execution.agent_host"]
+    assert len(await stations.executions()) == 2
+
+
+async def test_an_execution_that_never_ran_gets_its_checks_closed_without_a_task(
+    stations: Stations, link: Link
+) -> None:
+    await stations.accepts(link(status=-2, link_state="DISCARD", collect=None, finish=None))
+    (check,), (result,) = await stations.checks(), await stations.results()
+    assert (check["status"], check["outcome"]) == (CheckStatus.COMPLETED, Outcome.NOT_RUN)
+    assert (result["outcome"], result["reason"]) == (Outcome.NOT_RUN, Reason.EXECUTION_SKIPPED)
+    assert await stations.dispatch() == 0
+
+
+async def test_an_execution_that_ran_after_all_is_checked(stations: Stations, link: Link) -> None:
+    await stations.accepts(link(status=-2, link_state="DISCARD", collect=None, finish=None))
+    await stations.accepts(link())
+    (check,) = await stations.checks()
+    assert (check["status"], check["outcome"], check["completed_at"]) == (CheckStatus.PENDING, Outcome.PENDING, None)
+    assert len(await stations.results()) == 1, "the verdict that was given stays in history"
+
+
+async def test_a_cleanup_link_is_stored_and_not_checked(stations: Stations, link: Link) -> None:
+    await stations.accepts(link(cleanup=True))
+    assert len(await stations.executions()) == 1
+    assert await stations.checks() == []
+
+
+async def test_an_unusable_hint_becomes_an_inconclusive_check_and_the_others_go_on(
+    stations: Stations, link: Link
+) -> None:
+    await stations.accepts(link(detections=[hint(), {"detection_platform": "siem", "detection_config": 7}]))
+    outcomes = sorted(check["outcome"] for check in await stations.checks())
+    assert outcomes == [Outcome.INCONCLUSIVE, Outcome.PENDING]
+    (result,) = await stations.results()
+    assert result["reason"] == Reason.QUERY_INVALID
+
+
+async def test_a_state_message_moves_the_operation_and_an_older_one_does_not(stations: Stations, link: Link) -> None:
+    def state(to: str, at: str) -> bytes:
+        operation = {"operation_id": "10000000-0000-4000-8000-000000000001", "name": "op"}
+        told = {"message_type": "operation_state", "timestamp": at, "operation": operation, "to_state": to}
+        return msgspec.json.encode(told)
+
+    await stations.accepts(link())
+    await stations.accepts(state("finished", "2026-01-15T10:00:00Z"))
+    await stations.accepts(state("cleanup", "2026-01-15T09:59:00Z"))
+    (operation,) = await stations.operations()
+    assert operation["state"] == "finished"
+
+
+async def test_credentials_in_a_hint_reach_no_row(stations: Stations, link: Link) -> None:
+    await stations.accepts(link(detections=[hint(headers={"Authorization": "Bearer s3cr3t-value"})]))
+    stored = repr(await stations.executions()) + repr(await stations.checks())
+    assert "s3cr3t-value" not in stored
+    assert "index=security" in stored

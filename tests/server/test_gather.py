@@ -1,0 +1,182 @@
+"""Station 4: a result is applied once, and closes its check or schedules the next look."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+from uuid import uuid4
+
+import msgspec
+import pytest
+
+from checking_core.contracts import (
+    Answer,
+    CheckStatus,
+    DetectionResult,
+    DetectionTask,
+    EvidenceClaim,
+    MatchTier,
+    Outcome,
+    Reason,
+)
+from checking_core.errors import RejectedMessageError
+from checking_core.storage.tables import evidence_claims
+from checking_server.flow.gather import Gathered
+
+from .conftest import Stations, taken
+
+Link = Callable[..., bytes]
+
+
+@pytest.fixture
+async def task(stations: Stations, link: Link) -> DetectionTask:
+    """A task that a worker has in hand."""
+    worker = await stations.serve("siem")
+    await stations.accepts(link())
+    await stations.dispatch()
+    (found,) = await taken(worker)
+    return found
+
+
+def answer(task: DetectionTask, **fields: Any) -> DetectionResult:
+    """A hit, unless told otherwise."""
+    told: dict[str, Any] = {"rule": Answer.YES, "outcome": Outcome.MATCHED, "reason": Reason.MATCHED_RULE, **fields}
+    return DetectionResult(
+        id=task.task_id,
+        detection_execution_id=task.detection_execution_id,
+        look=task.look,
+        result_timestamp=task.created_at,
+        result_source="mock",
+        **told,
+    )
+
+
+NOT_YET = {
+    "rule": Answer.UNKNOWN,
+    "outcome": Outcome.INCONCLUSIVE,
+    "reason": Reason.DEADLINE_NOT_REACHED,
+    "final": False,
+}
+
+
+async def test_a_final_result_closes_the_check(stations: Stations, task: DetectionTask) -> None:
+    assert await stations.gathers(answer(task)) == [Gathered.CLOSED]
+    (check,), (result,) = await stations.checks(), await stations.results()
+    assert (check["status"], check["outcome"]) == (CheckStatus.COMPLETED, Outcome.MATCHED)
+    assert (check["completed_at"], check["lease_until"]) == (stations.clock.now, None)
+    assert (result["id"], result["task_id"], result["met"]) == (task.task_id, task.task_id, "yes")
+
+
+async def test_a_result_that_is_not_final_schedules_the_next_look(stations: Stations, task: DetectionTask) -> None:
+    assert await stations.gathers(answer(task, **NOT_YET)) == [Gathered.LOOK_AGAIN]
+    (check,) = await stations.checks()
+    assert (check["status"], check["outcome"], check["look"]) == (CheckStatus.PENDING, Outcome.PENDING, 2)
+    assert check["available_at"] == stations.clock.now + timedelta(seconds=15)
+    assert check["task_id"] != task.task_id
+    assert [look["look"] for look in check["execution_metadata"]["looks"]] == [1]
+    assert await stations.results() == [], "a look that is not final is no verdict"
+
+
+async def test_the_same_result_again_changes_nothing(stations: Stations, task: DetectionTask) -> None:
+    assert await stations.gathers(answer(task), answer(task)) == [Gathered.CLOSED, Gathered.REPEATED]
+    assert await stations.gathers(answer(task)) == [Gathered.REPEATED]
+    assert len(await stations.results()) == 1
+
+
+async def test_the_first_result_of_a_task_stands(stations: Stations, task: DetectionTask) -> None:
+    no = {"rule": Answer.NO, "outcome": Outcome.NO_ALERT, "reason": None}
+    await stations.gathers(answer(task))
+    assert await stations.gathers(answer(task, **no)) == [Gathered.REPEATED]
+    assert (await stations.checks())[0]["outcome"] is Outcome.MATCHED
+
+
+async def test_an_answer_to_an_earlier_look_is_not_applied(stations: Stations, task: DetectionTask) -> None:
+    await stations.gathers(answer(task, **NOT_YET))
+    assert await stations.gathers(answer(task)) == [Gathered.REPEATED]
+    assert (await stations.checks())[0]["status"] is CheckStatus.PENDING
+
+
+async def test_a_genuine_result_replaces_the_engines_own_verdict(stations: Stations, task: DetectionTask) -> None:
+    for _ in range(2):
+        stations.clock.move(3600)
+        await stations.expire()
+        await stations.dispatch()
+    assert (await stations.checks())[0]["status"] is CheckStatus.FAILED
+    assert await stations.gathers(answer(task)) == [Gathered.CLOSED]
+    assert (await stations.checks())[0]["outcome"] is Outcome.MATCHED
+    assert sorted(result["result_source"] for result in await stations.results()) == ["engine", "mock"]
+
+
+async def test_a_result_of_no_check_is_rejected_and_the_others_go_on(stations: Stations, task: DetectionTask) -> None:
+    stray = msgspec.structs.replace(answer(task), detection_execution_id=uuid4())
+    rejected, applied = await stations.gathers(stray, answer(task))
+    assert isinstance(rejected, RejectedMessageError)
+    assert rejected.field == "detection_execution_id"
+    assert applied is Gathered.CLOSED
+
+
+async def test_nothing_found_before_the_deadline_is_asked_once_more_after_it(
+    stations: Stations, task: DetectionTask
+) -> None:
+    stations.clock.move(700)  # the answer was long on its way; its look began before the deadline
+    assert await stations.gathers(answer(task, **NOT_YET)) == [Gathered.LOOK_AGAIN]
+    (check,) = await stations.checks()
+    assert check["available_at"] == stations.clock.now
+
+
+async def test_an_outage_is_waited_for_and_then_closes_the_check_as_inconclusive(
+    stations: Stations, task: DetectionTask
+) -> None:
+    worker = await stations.serve("siem")
+    away = {**NOT_YET, "reason": Reason.BACKEND_UNREACHABLE}
+    answers = []
+    while (await stations.checks())[0]["status"] is not CheckStatus.FAILED:
+        answers += await stations.gathers(answer(task, **away))
+        stations.clock.move(300)
+        if await stations.dispatch():
+            (task,) = await taken(worker)
+    (check,), (result,) = await stations.checks(), await stations.results()
+    assert answers[-1] is Gathered.CLOSED
+    assert len(answers) > 2
+    assert (check["outcome"], result["reason"]) == (Outcome.INCONCLUSIVE, Reason.BACKEND_UNREACHABLE)
+
+
+@pytest.mark.parametrize(
+    ("detected", "waited", "outcome"),
+    [(True, 0, Outcome.MATCHED), (False, 700, Outcome.NO_ALERT), (False, 0, None)],
+)
+async def test_a_worker_of_the_original_system_is_understood(
+    stations: Stations, task: DetectionTask, detected: bool, waited: float, outcome: Outcome | None
+) -> None:
+    stations.clock.move(waited)
+    told = {"id": str(task.task_id), "detection_execution_id": str(task.detection_execution_id), "detected": detected}
+    rest = {"result_timestamp": "2026-01-15T09:00:10Z", "result_source": "mock_api", "status": "completed"}
+    original = msgspec.convert({**told, **rest}, DetectionResult)
+    (gathered,) = await stations.gathers(original)
+    assert gathered is (Gathered.CLOSED if outcome else Gathered.LOOK_AGAIN)
+    assert (await stations.checks())[0]["outcome"] is (outcome or Outcome.PENDING)
+
+
+async def test_the_time_to_detect_runs_from_the_executions_start_to_the_alert(
+    stations: Stations, task: DetectionTask
+) -> None:
+    assert task.execution_context.started_at is not None
+    alerted = task.execution_context.started_at + timedelta(seconds=90)
+    found = {"alert": Answer.YES, "outcome": Outcome.ALERTED, "reason": Reason.MATCHED_ALERT, "alert_at": alerted}
+    await stations.gathers(answer(task, **found))
+    (result,) = await stations.results()
+    assert (result["time_to_detect_s"], result["late"]) == (90, False)
+
+
+async def test_an_alert_that_was_raised_after_the_deadline_is_late(stations: Stations, task: DetectionTask) -> None:
+    assert task.deadline is not None
+    found = {"alert": Answer.YES, "outcome": Outcome.ALERTED, "alert_at": task.deadline + timedelta(seconds=1)}
+    await stations.gathers(answer(task, **found))
+    assert (await stations.results())[0]["late"] is True
+
+
+async def test_what_a_verdict_rests_on_is_claimed(stations: Stations, task: DetectionTask) -> None:
+    await stations.gathers(answer(task, claims=(EvidenceClaim(record_id="alert-1", tier=MatchTier.PROCESS),)))
+    (claim,) = await stations.rows(evidence_claims)
+    assert (claim["backend"], claim["record_id"], claim["check_id"]) == ("siem", "alert-1", task.detection_execution_id)
