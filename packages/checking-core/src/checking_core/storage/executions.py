@@ -100,6 +100,15 @@ class Executions:
         )
         return (await self._connection.execute(query)).mappings().all()
 
+    async def raw_of_operation(self, operation_id: UUID) -> Sequence[str]:
+        """The message of every execution of an operation as it arrived, in the order they started."""
+        query = (
+            sa.select(execution_results.c.raw_message)
+            .where(execution_results.c.operation_id == operation_id, execution_results.c.raw_message.is_not(None))
+            .order_by(execution_results.c.started_at, execution_results.c.id)
+        )
+        return (await self._connection.execute(query)).scalars().all()
+
 
 _SAME_NAME = tuple(
     field for field in ExecutionFacts.__struct_fields__ if field in execution_results.c and field != "agent"

@@ -58,6 +58,6 @@ class Results:
         return (await self._connection.execute(query)).mappings().all()
 
 
-_LEFT_OUT = ("raw_response", "metadata")
+_LEFT_OUT = ("raw_response",)
 _OF_CHECK = ("id", "task_id", "outcome", "look", "created_at")
 """Columns that the check's row has too: the check's own are the current ones."""

@@ -22,6 +22,7 @@ from checking_core.storage.engine import is_sqlite, open_reader, open_writer, st
 from checking_core.storage.executions import Executions
 from checking_core.storage.operations import Operations
 from checking_core.storage.results import Results
+from checking_core.storage.statistics import Statistics
 
 __all__ = ["Store", "UnitOfWork"]
 
@@ -52,6 +53,11 @@ class UnitOfWork:
     def results(self) -> Results:
         """Results."""
         return Results(self.connection, self.now)
+
+    @cached_property
+    def statistics(self) -> Statistics:
+        """Counts."""
+        return Statistics(self.connection)
 
     @cached_property
     def dead_letters(self) -> DeadLetters:
