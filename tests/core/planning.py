@@ -11,6 +11,7 @@ from uuid import UUID
 from checking_core.contracts import (
     Clock,
     ExecutionFacts,
+    Hint,
     LinkState,
     OperationFacts,
     PlannedCheck,
@@ -47,6 +48,12 @@ def execution(**changes: Any) -> ExecutionFacts:
         "clock": Clock.SERVER,
     }
     return ExecutionFacts(**(facts | changes))
+
+
+def hint(query: str = "index=security", **changes: Any) -> Hint:
+    """A hint that can be asked, of ``splunk``."""
+    told: dict[str, Any] = {"detection_type": "api", "platform": "splunk", "config": {"query": query}}
+    return Hint(**(told | changes))
 
 
 def written(folder: Path, text: str, name: str = "expectations.yml") -> Path:
