@@ -38,17 +38,22 @@ class QueueState(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Delivery(Protocol):
-    """A message on loan: it stays the transport's until it is settled, exactly once.
-
-    ``tries`` counts earlier deliveries of the same message: 0 the first time.
-    """
+    """A message on loan: it stays the transport's until it is settled, exactly once."""
 
     @property
-    def message(self) -> Message: ...
+    def message(self) -> Message:
+        """What was published."""
+        ...
+
     @property
-    def queue(self) -> str: ...
+    def queue(self) -> str:
+        """The queue it was taken from."""
+        ...
+
     @property
-    def tries(self) -> int: ...
+    def tries(self) -> int:
+        """How often it was delivered before: 0 the first time."""
+        ...
 
 
 class Subscription(Protocol):
@@ -98,7 +103,12 @@ class Transport(Protocol):
         ...
 
     async def subscribe(self, queue: str, *, prefetch: int) -> Subscription:
-        """Start to consume a queue, declaring it and its binding if the topology knows it."""
+        """Start to consume a queue, declaring it and its binding where set-up did not.
+
+        Raises:
+            BrokerUnavailableError: the transport is away or not started.
+            ConfigurationError: the topology has no such queue, so nothing would ever arrive.
+        """
         ...
 
     async def state(self, queue: str) -> QueueState:
