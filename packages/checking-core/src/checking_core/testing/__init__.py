@@ -1,1 +1,5 @@
 """See docs/explanation/architecture.md."""
+
+from checking_core.testing.transport_conformance import TransportConformance
+
+__all__ = ["TransportConformance"]
