@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from uuid import UUID
@@ -16,13 +16,13 @@ from checking_core.storage import Store
 from checking_core.storage.checks import Progress
 from checking_core.transport.base import Transport
 from checking_core.transport.topology import Topology
-from checking_server.consumers import Consumer
+from checking_server.consumers import Consumer, Station
 from checking_server.flow.accept import Accept, Plan
 from checking_server.flow.bury import Bury
 from checking_server.flow.dispatch import Dispatch
 from checking_server.flow.expire import Expire
 from checking_server.flow.gather import Gather
-from checking_server.flow.pace import Pace, wait_for
+from checking_server.flow.pace import Pace, first_of, wait_for
 from checking_server.settings import FlowSettings
 
 __all__ = ["Engine"]
@@ -41,6 +41,7 @@ class Engine:
         settings: sizes and times.
         max_in_flight: how many checks of a backend may be outstanding at a time.
         worker: the in-process worker of the embedded mode.
+        owns_flow: whether this process may run the flow; on an embedded store only one may, others only accept.
     """
 
     def __init__(
@@ -53,9 +54,11 @@ class Engine:
         settings: FlowSettings,
         max_in_flight: Callable[[str], int],
         worker: Worker | None,
+        owns_flow: bool = True,
     ) -> None:
         self.store = store
         self.transport = transport
+        self.owns_flow = owns_flow
         self._topology = topology
         self._settings = settings
         self._worker = worker
@@ -71,6 +74,11 @@ class Engine:
         )
         self.expire = Expire(store, batch_size=size, max_dispatches=settings.max_dispatches, on_due=self._due.set)
 
+    @property
+    def queues(self) -> tuple[str, ...]:
+        """The queues that the stations of this process read."""
+        return tuple(queue for queue, _ in self._stations())
+
     async def run(self, stop: asyncio.Event) -> None:
         """Run every part until ``stop`` is set; work in hand is finished and settled first.
 
@@ -83,7 +91,7 @@ class Engine:
             for consumer in self._consumers():
                 parts.create_task(consumer.run(stop))
             parts.create_task(self._timer(self.dispatch, stop, self._due))
-            parts.create_task(self._timer(self.expire, stop, None))
+            parts.create_task(self._timer(self.expire, stop, asyncio.Event()))
             if self._worker is not None:
                 parts.create_task(self._worker.run(stop))
 
@@ -130,40 +138,40 @@ class Engine:
             released = await uow.checks.release_all()
         log.info("took_over", released=released)
 
-    def _consumers(self) -> list[Consumer]:
-        topology, sizes = self._topology, self._settings
-        stations = (
+    def _stations(self) -> tuple[tuple[str, Station], ...]:
+        topology = self._topology
+        return (
             (topology.instructions_queue, self.accept),
             (topology.api_responses_queue, self.gather),
             (topology.agent_responses_queue, self.gather),
             (topology.dead_queue, Bury(self.store)),
         )
+
+    def _consumers(self) -> list[Consumer]:
+        sizes = self._settings
         return [
             Consumer(self.transport, queue, station, batch_size=sizes.batch_size, window=sizes.collect_window)
-            for queue, station in stations
+            for queue, station in self._stations()
         ]
 
     def _on_gathered(self) -> None:
         self._due.set()
         self._changed.set()
 
-    async def _timer(
-        self, station: Callable[[], Awaitable[int]], stop: asyncio.Event, wake: asyncio.Event | None
-    ) -> None:
-        """Call a station while it finds work; then wait for the wake-up, the poll interval, or the stop."""
+    async def _timer(self, station: Dispatch | Expire, stop: asyncio.Event, wake: asyncio.Event) -> None:
+        """Call a station while it finds work; then wait for a wake-up, for what is due next, or for the stop."""
         pace = Pace()
         while not stop.is_set():
-            if wake is not None:
-                wake.clear()
+            wake.clear()
             try:
-                found = await station()
+                idle = None if await station() else await station.idle_seconds()
                 pace = Pace()
             except UnavailableError as error:
                 log.warning("store_away", station=type(station).__name__, problem=str(error))
                 await pace.wait(stop)
                 continue
-            if not found:
-                await _either(wake, stop, self._settings.poll_interval)
+            if idle is not None:
+                await first_of(wake, stop, seconds=min(idle, self._settings.poll_interval))
 
 
 def _first_of_ours(group: BaseExceptionGroup[BaseException]) -> BaseException:
@@ -173,10 +181,3 @@ def _first_of_ours(group: BaseExceptionGroup[BaseException]) -> BaseException:
     while isinstance(found, BaseExceptionGroup):
         found = found.exceptions[0]
     return found
-
-
-async def _either(wake: asyncio.Event | None, stop: asyncio.Event, seconds: float) -> None:
-    waits = [asyncio.create_task(event.wait()) for event in (wake, stop) if event is not None]
-    await asyncio.wait(waits, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
-    for wait in waits:
-        wait.cancel()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
@@ -73,6 +74,15 @@ class Dispatch:
             async with self._store.begin() as uow:
                 await self._take_back(uow, failed)
         return len(checks)
+
+    async def idle_seconds(self) -> float:
+        """How long there is nothing to do, as far as it can be known; raises ``StoreUnavailableError``.
+
+        Checks that are due and wait for a free place of their backend are woken by gather, not by the clock.
+        """
+        async with self._store.read() as uow:
+            due = await uow.checks.next_due()
+            return max((due - uow.now).total_seconds(), 0) or math.inf if due else math.inf
 
     def _outgoing(self, check: Row, execution: Row, now: datetime) -> Outgoing:
         kind, backend, host = check["detection_type"], check["detection_platform"], execution["agent_host"]

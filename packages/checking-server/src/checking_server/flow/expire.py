@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -50,6 +51,10 @@ class Expire:
         if checks:
             log.warning("leases_ran_out", again=len(again), lost=len(lost))
         return len(checks)
+
+    async def idle_seconds(self) -> float:
+        """Leases are long: the poll interval is soon enough."""
+        return math.inf
 
     def _is_lost(self, check: Row) -> bool:
         dispatches: int = check["dispatches"]

@@ -5,13 +5,23 @@ from __future__ import annotations
 import asyncio
 from contextlib import suppress
 
-__all__ = ["Pace", "wait_for"]
+__all__ = ["Pace", "first_of", "wait_for"]
 
 
 async def wait_for(event: asyncio.Event, seconds: float) -> None:
     """Wait until the event is set, at most so long."""
     with suppress(TimeoutError):
         await asyncio.wait_for(event.wait(), seconds)
+
+
+async def first_of(*events: asyncio.Event, seconds: float) -> None:
+    """Wait until one of the events is set, at most so long."""
+    waits = [asyncio.create_task(event.wait()) for event in events]
+    try:
+        await asyncio.wait(waits, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for wait in waits:
+            wait.cancel()
 
 
 class Pace:
