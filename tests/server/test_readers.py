@@ -7,7 +7,7 @@ import json
 import os
 import re
 from datetime import UTC, datetime
-from io import BufferedReader, BytesIO, RawIOBase
+from io import BufferedReader, BytesIO, RawIOBase, TextIOWrapper
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -69,6 +69,13 @@ def test_the_origin_is_file_and_line_or_file_and_item(tmp_path: Path):
     path.write_bytes(b"[\n" + MESSAGE + b",\n" + MESSAGE + b"]")
     assert [raw.origin for raw in read_messages(path)] == [f"{path}[1]", f"{path}[2]"]
     assert [raw.origin for raw in read_messages(stream(MESSAGE))] == ["-:1"]
+
+
+def test_a_dash_is_standard_input_and_a_stream_stays_open(monkeypatch: pytest.MonkeyPatch):
+    with TextIOWrapper(stream(MESSAGE)) as given:
+        monkeypatch.setattr("sys.stdin", given)
+        assert list(read_messages("-")) == [RawMessage(MESSAGE, "-:1")]
+        assert not given.buffer.closed
 
 
 @pytest.mark.parametrize("bad", [b"{broken", b"text", b'"text"', b"[1, 2", b"\xff\xfe", b'{"message": 1}', b"{" * 5000])

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 import zlib
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from enum import Enum, auto
 from gzip import GzipFile
 from io import BufferedReader
@@ -66,29 +68,32 @@ _array = msgspec.json.Decoder(list[msgspec.Raw])
 _whole = msgspec.json.Decoder(msgspec.Raw)
 
 
-def read_messages(source: Path | BufferedReader, *, limit: int = MAX_BODY) -> Iterator[RawMessage]:
+def read_messages(source: str | Path | BufferedReader, *, limit: int = MAX_BODY) -> Iterator[RawMessage]:
     """Every message of a file or a stream, one after the other.
 
     Messages a line each are streamed: memory does not grow with them, and a stream that stays open gives each as it
     comes. A line that is no message is given as it is, for the codec to refuse with its reason; empty lines are not.
 
     Args:
-        source: a file, or an open stream such as ``sys.stdin.buffer`` (its origin is ``-``).
+        source: a file, ``-`` for standard input, or an open stream, whose origin is ``-`` as well and which stays open.
         limit: bytes of the longest message that is accepted; a longer line is cut behind it.
 
     Raises:
         ConfigurationError: the file cannot be read, or holds nothing of what is accepted.
     """
-    name = str(source) if isinstance(source, Path) else "-"
+    name = "-" if isinstance(source, BufferedReader) else str(source)
     try:
-        if isinstance(source, Path):
-            with source.open("rb") as stream:
-                yield from _read(name, _unzipped(stream), limit)
-        else:
-            yield from _read(name, _unzipped(source), limit)
+        with _opened(source) as stream:
+            yield from _read(name, _unzipped(stream), limit)
     except (OSError, EOFError, zlib.error) as error:
         problem = getattr(error, "strerror", None) or str(error)
         raise ConfigurationError(f"{name}: cannot be read: {problem}") from None
+
+
+def _opened(source: str | Path | BufferedReader) -> AbstractContextManager[BufferedReader]:
+    if isinstance(source, BufferedReader):
+        return nullcontext(source)
+    return nullcontext(cast("BufferedReader", sys.stdin.buffer)) if source == "-" else Path(source).open("rb")
 
 
 def _unzipped(stream: BufferedReader) -> BinaryIO:
