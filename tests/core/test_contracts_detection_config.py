@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import BaseModel
+from pydantic_core import PydanticUndefined
 
 from checking_core.contracts import (
     Ask,
@@ -20,7 +24,13 @@ from checking_core.contracts import (
     config_problem,
     timing_of,
 )
-from checking_core.contracts.detection_config import ALERT_TIMING, TELEMETRY_TIMING
+from checking_core.contracts.detection_config import (
+    ALERT_TIMING,
+    TELEMETRY_TIMING,
+    AlertQuestion,
+    RanIf,
+    SearchQuestion,
+)
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text(max_size=8),
@@ -209,3 +219,47 @@ def test_the_schema_for_editors_accepts_what_the_model_accepts():
         jsonschema.validate(config, schema)
         assert config_problem(config) is None
     assert json.dumps(schema)
+
+
+# --- the document --------------------------------------------------------------------------------------------
+
+DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "reference" / "detection-config.md"
+
+
+def documented() -> dict[str, str]:
+    """Rows of the document's tables by their key; of a key in two tables both."""
+    found: dict[str, str] = {}
+    for line in DOCUMENT.read_text(encoding="utf-8").splitlines():
+        if match := re.match(r"\| `(\w+)`", line):
+            found[match[1]] = found.get(match[1], "") + line
+    return found
+
+
+@pytest.mark.parametrize("model", [DetectionConfig, AlertQuestion, SearchQuestion])
+def test_every_key_is_documented_with_its_default(model: type[BaseModel]):
+    rows = documented()
+    for key, field in model.model_fields.items():
+        assert key in rows, f"{key} is missing in {DOCUMENT.name}"
+        if field.default not in (None, PydanticUndefined):
+            assert f"`{json.dumps(field.default)}`" in rows[key]
+
+
+@pytest.mark.parametrize("key", RanIf.model_fields)
+def test_the_keys_of_ran_if_are_documented(key: str):
+    assert f"`{key}`" in documented()["ran_if"]
+
+
+def test_the_default_times_are_documented():
+    rows = documented()
+    keys = {"before": "before_reported_time", "after": "after_reported_time"}
+    for time in Timing.__struct_fields__:
+        alert, telemetry = getattr(ALERT_TIMING, time), getattr(TELEMETRY_TIMING, time)
+        assert f"| {alert:g} s | {telemetry:g} s |" in rows[keys.get(time, time)]
+    for time in TimingOverride.model_fields:
+        assert time in rows or f"(`{time}`)" in rows[keys[time]]
+
+
+def test_nothing_is_documented_that_no_model_knows():
+    assert documented().keys() <= {
+        key for model in (DetectionConfig, AlertQuestion, SearchQuestion) for key in model.model_fields
+    }

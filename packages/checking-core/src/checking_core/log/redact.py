@@ -8,7 +8,7 @@ from collections.abc import Set as AbstractSet
 from math import isfinite
 from typing import Any
 
-__all__ = ["MASK", "escaped", "masked", "tidy"]
+__all__ = ["MASK", "escaped", "is_secret", "masked", "tidy"]
 
 MASK = "********"
 
@@ -22,12 +22,20 @@ _SECRET = re.compile(
     re.IGNORECASE,
 )
 _USERINFO = re.compile(r"(://[^\s:/?#@]*:)\S{1,300}@")
+_PARAMETER = re.compile(r"([?&](?:password|passwd|secret|token|api_?key)=)[^&\s]+", re.IGNORECASE)
 _STEERING = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]")
 
 
 def masked(text: str) -> str:
-    """The same text with the password of every ``scheme://user:password@host`` replaced."""
-    return _USERINFO.sub(rf"\g<1>{MASK}@", text) if "://" in text else text
+    """The same text with the passwords of URLs replaced: ``scheme://user:password@host`` and ``?password=``."""
+    if "://" not in text:
+        return text
+    return _PARAMETER.sub(rf"\g<1>{MASK}", _USERINFO.sub(rf"\g<1>{MASK}@", text))
+
+
+def is_secret(key: str) -> bool:
+    """Whether this is what the name of a credential looks like."""
+    return _SECRET.search(key) is not None
 
 
 def escaped(text: str) -> str:
@@ -43,7 +51,7 @@ def tidy(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> dict[st
 def _field(key: str, value: Any) -> Any:
     if key == "exception" and isinstance(value, str):
         return masked(value[-_LONGEST_TRACEBACK:])
-    return MASK if value is not None and _SECRET.search(key) else _plain(value, _DEEPEST)
+    return MASK if value is not None and is_secret(key) else _plain(value, _DEEPEST)
 
 
 def _plain(value: Any, depth: int) -> Any:
@@ -64,7 +72,7 @@ def _plain(value: Any, depth: int) -> Any:
 def _members(value: Any, depth: int) -> Any:
     if isinstance(value, Mapping):
         items = list(value.items())
-        kept: Any = {str(key): MASK if _SECRET.search(str(key)) else _plain(item, depth) for key, item in items[:_MOST]}
+        kept: Any = {str(key): MASK if is_secret(str(key)) else _plain(item, depth) for key, item in items[:_MOST]}
         return kept if len(items) <= _MOST else kept | {"…": len(items) - _MOST}
     items = list(value)
     kept = [_plain(item, depth) for item in items[:_MOST]]
