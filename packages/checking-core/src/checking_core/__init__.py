@@ -1,1 +1,85 @@
-"""Checking: contracts, worker template, matching and storage of the detection validation engine."""
+"""Checking: contracts, worker template, matching and storage of the detection validation engine.
+
+What a plugin needs stands here: ``from checking_core import BaseWorker, Finding, hookimpl``. Names are loaded when
+they are first used, so that a command that needs none of them starts at once.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from checking_core.contracts import (
+        Answer,
+        Ask,
+        DetectionConfig,
+        DetectionResult,
+        DetectionTask,
+        Evidence,
+        EvidenceClaim,
+        EvidenceKind,
+        ExecutionContext,
+        MatchTier,
+        NearMiss,
+        Outcome,
+        Prevention,
+        Reason,
+        Timing,
+    )
+    from checking_core.errors import (
+        BackendAuthFailedError,
+        BackendPartialAnswerError,
+        BackendRateLimitedError,
+        BackendUnreachableError,
+        CheckingError,
+        DetectionError,
+        FatalDetectionError,
+        QueryInvalidError,
+        RetriableDetectionError,
+    )
+    from checking_core.plugin import BaseWorker, Finding, Health, hookimpl
+
+__all__ = [
+    "Answer",
+    "Ask",
+    "BackendAuthFailedError",
+    "BackendPartialAnswerError",
+    "BackendRateLimitedError",
+    "BackendUnreachableError",
+    "BaseWorker",
+    "CheckingError",
+    "DetectionConfig",
+    "DetectionError",
+    "DetectionResult",
+    "DetectionTask",
+    "Evidence",
+    "EvidenceClaim",
+    "EvidenceKind",
+    "ExecutionContext",
+    "FatalDetectionError",
+    "Finding",
+    "Health",
+    "MatchTier",
+    "NearMiss",
+    "Outcome",
+    "Prevention",
+    "QueryInvalidError",
+    "Reason",
+    "RetriableDetectionError",
+    "Timing",
+    "hookimpl",
+]
+
+_ROOMS = ("errors", "contracts", "plugin")
+
+
+def __getattr__(name: str) -> object:
+    if name in __all__:
+        for room in _ROOMS:
+            module = import_module(f"{__name__}.{room}")
+            if hasattr(module, name):
+                return getattr(module, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__

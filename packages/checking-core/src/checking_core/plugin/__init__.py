@@ -1,1 +1,22 @@
-"""See docs/explanation/architecture.md."""
+"""What a plugin is made of: the hook, the template of a detector, what it returns, and the host that loads it."""
+
+from checking_core.plugin.base import BaseWorker, Health, Look, NoSettings
+from checking_core.plugin.finding import Finding
+from checking_core.plugin.hookspecs import GROUP, hookimpl, hookspec
+from checking_core.plugin.host import PluginHost, PluginInfo, PluginState
+from checking_core.plugin.retry import RetryPolicy
+
+__all__ = [
+    "GROUP",
+    "BaseWorker",
+    "Finding",
+    "Health",
+    "Look",
+    "NoSettings",
+    "PluginHost",
+    "PluginInfo",
+    "PluginState",
+    "RetryPolicy",
+    "hookimpl",
+    "hookspec",
+]

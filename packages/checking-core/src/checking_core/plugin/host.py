@@ -1,0 +1,142 @@
+"""Finds installed plugins and loads them one by one: a broken one is listed with the reason and harms nobody."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from enum import StrEnum
+from functools import partial
+from importlib.metadata import EntryPoint, entry_points
+
+import msgspec
+from pydantic import ValidationError
+from pydantic_settings import BaseSettings
+
+from checking_core.errors import ConfigurationError
+from checking_core.plugin.base import BaseWorker
+from checking_core.plugin.hookspecs import GROUP
+from checking_core.plugin.loader import BrokenPluginError, foreign, load_detectors
+from checking_core.settings import BackendSettings, BackendsSettings
+
+__all__ = ["PluginHost", "PluginInfo", "PluginState"]
+
+
+class PluginState(StrEnum):
+    """Whether a plugin serves."""
+
+    LOADED = "loaded"
+    BROKEN = "broken"
+
+
+class PluginInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """One installed plugin. ``detectors`` are the platforms it serves; a broken one has none and a ``problem``."""
+
+    name: str
+    distribution: str
+    version: str
+    state: PluginState
+    problem: str = ""
+    detectors: tuple[str, ...] = ()
+
+
+class PluginHost:
+    """The plugins of this installation.
+
+    Attributes:
+        plugins: every installed plugin, the broken ones too.
+        detectors: detector classes by platform.
+    """
+
+    def __init__(self, plugins: Sequence[PluginInfo], detectors: Mapping[str, type[BaseWorker]]) -> None:
+        self.plugins = tuple(plugins)
+        self.detectors = dict(detectors)
+
+    @classmethod
+    def load(cls) -> PluginHost:
+        """Import every plugin of the entry-point group. Never raises for what a plugin does."""
+        plugins: list[PluginInfo] = []
+        detectors: dict[str, type[BaseWorker]] = {}
+        for entry in sorted(entry_points(group=GROUP), key=_precedence):
+            distribution, version = (entry.dist.name, entry.dist.version) if entry.dist else ("unknown", "unknown")
+            info = PluginInfo(name=entry.name, distribution=distribution, version=version, state=PluginState.LOADED)
+            try:
+                _refuse_second(entry, plugins)
+                found = load_detectors(entry, detectors)
+            except BrokenPluginError as error:
+                broken = msgspec.structs.replace(info, state=PluginState.BROKEN, problem=str(error))
+                plugins.append(broken)
+                continue
+            detectors.update(found)
+            plugins.append(msgspec.structs.replace(info, detectors=tuple(found)))
+        return cls(plugins, detectors)
+
+    def backends(self, settings: BackendsSettings) -> dict[str, BackendSettings]:
+        """The configured backends; where none is configured, one for each installed detector, of its own name."""
+        if settings.backends:
+            return dict(settings.backends)
+        return {
+            platform: BackendSettings(plugin=platform, detection_type=_main_type(detector))
+            for platform, detector in self.detectors.items()
+        }
+
+    def create(self, backend: str, settings: BackendSettings) -> BaseWorker:
+        """The detector of a backend, with its own settings read from the environment.
+
+        Args:
+            backend: name of the product instance.
+            settings: which plugin serves it; ``env_prefix`` replaces the prefix of the plugin's own variables.
+
+        Raises:
+            ConfigurationError: no such plugin, or its settings are missing or wrong. Names no values.
+        """
+        detector = self.detectors.get(settings.plugin)
+        if detector is None:
+            raise ConfigurationError(f"backend {backend}: {self._why_missing(settings.plugin)}")
+        if settings.detection_type not in detector.detection_types:
+            known = ", ".join(sorted(detector.detection_types))
+            raise ConfigurationError(f"backend {backend}: {settings.plugin} answers {known}, no other detection_type")
+        try:
+            return foreign("cannot be created", partial(_build, detector, backend, settings.env_prefix))
+        except BrokenPluginError as error:
+            raise ConfigurationError(f"backend {backend}: plugin {settings.plugin} {error}") from error
+
+    def _why_missing(self, platform: str) -> str:
+        for plugin in self.plugins:
+            if plugin.name == platform and plugin.state is PluginState.BROKEN:
+                return f"plugin {platform} is broken: {plugin.problem}"
+        installed = ", ".join(sorted(self.detectors)) or "none"
+        return f"no plugin {platform} is installed; installed: {installed}"
+
+
+def _precedence(entry: EntryPoint) -> tuple[str, bool, str]:
+    """Of two plugins with one name our own distribution comes first, then the alphabet: never chance."""
+    distribution = entry.dist.name if entry.dist else ""
+    return entry.name, distribution != f"checking-plugin-{entry.name}", distribution
+
+
+def _refuse_second(entry: EntryPoint, plugins: Sequence[PluginInfo]) -> None:
+    for first in plugins:
+        if first.name == entry.name:
+            raise BrokenPluginError(f"has the same name as the plugin of {first.distribution}, which comes first")
+
+
+def _main_type(detector: type[BaseWorker]) -> str:
+    return "api" if "api" in detector.detection_types else min(detector.detection_types)
+
+
+def _build(detector: type[BaseWorker], backend: str, prefix: str | None) -> BaseWorker:
+    try:
+        own = detector.Settings() if prefix is None else detector.Settings(_env_prefix=prefix)
+    except ValidationError as error:
+        raise BrokenPluginError(f"needs settings: {_wrong_settings(error, detector.Settings, prefix)}") from None
+    return detector(backend, own)
+
+
+def _wrong_settings(error: ValidationError, model: type[BaseSettings], prefix: str | None) -> str:
+    """The variables and what is wrong with them; never a value, for it may be a secret."""
+    prefix = prefix if prefix is not None else model.model_config.get("env_prefix", "")
+    problems = []
+    for item in error.errors(include_url=False, include_input=False, include_context=False):
+        name = "_".join(map(str, item["loc"]))
+        variable = f"{prefix}{name}".upper() if name in model.model_fields else name
+        problems.append(f"{variable}: {item['msg']}")
+    return "; ".join(problems)
