@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 import os
-import re
 from pathlib import Path
 from typing import Any
 
 import pytest
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from checking_core.errors import ConfigurationError
@@ -27,12 +26,10 @@ from checking_core.settings import (
     WorkerSettings,
     describe,
     read,
-    variables_of,
 )
 from checking_core.transport.settings import TopologySettings
 from checking_server.settings import ApiSettings, FlowSettings
 
-DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "reference" / "settings.md"
 ROOMS: list[type[BaseSettings]] = [
     DatabaseSettings,
     BrokerSettings,
@@ -127,6 +124,12 @@ def test_a_class_can_be_made_in_code_whatever_the_environment_says(monkeypatch: 
     assert WorkerSettings(concurrency=3).concurrency == 3
 
 
+def test_a_level_is_a_word_in_any_case():
+    assert LogSettings(level="warning").level == "WARNING"  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="should be"):
+        LogSettings(level=30)  # type: ignore[arg-type]
+
+
 def test_settings_do_not_change_once_read():
     with pytest.raises(ValueError, match="frozen"):
         read(WorkerSettings).concurrency = 3  # type: ignore[misc]
@@ -197,6 +200,13 @@ class SiemSettings(BaseSettings):
     api_token: SecretStr | None = None
     password: str = ""
     ports: list[int] = Field(default=[1, 2])
+    verify: bool = True
+
+    @model_validator(mode="after")
+    def _secure(self) -> SiemSettings:
+        if self.url.startswith("https") and not self.verify:
+            raise ValueError("a certificate is verified or there is none")
+        return self
 
 
 def test_settings_of_a_plugin_are_read_and_told_the_same_way(monkeypatch: pytest.MonkeyPatch):
@@ -210,7 +220,11 @@ def test_settings_of_a_plugin_are_read_and_told_the_same_way(monkeypatch: pytest
         "SIEM_API_TOKEN": (MASK, "environment"),
         "SIEM_PASSWORD": (MASK, "environment"),
         "SIEM_PORTS": ("1, 2", "default"),
+        "SIEM_VERIFY": ("true", "default"),
     }
+    monkeypatch.setenv("SIEM_VERIFY", "no")
+    with pytest.raises(ConfigurationError, match=r"^SiemSettings: a certificate is verified or there is none$"):
+        read(SiemSettings)
     monkeypatch.setenv("SIEM_PORTS", SECRET)
     with pytest.raises(ConfigurationError, match=r"^SIEM_PORTS: is no JSON; correct it, or remove it$"):
         read(SiemSettings)
@@ -248,9 +262,7 @@ def test_the_password_of_the_database_is_shown_nowhere():
 
 
 def test_without_a_broker_everything_stays_in_process():
-    settings = read(BrokerSettings)
-    assert settings.url_for() is None
-    assert {settings.url_for(role) for role in BrokerRole} == {None}
+    assert {read(BrokerSettings).url_for(role) for role in (None, *BrokerRole)} == {None}
 
 
 @pytest.mark.parametrize("role", BrokerRole)
@@ -302,8 +314,7 @@ def test_variables_that_kubernetes_sets_for_a_service_configure_no_broker_and_br
 ):
     monkeypatch.setenv("RABBITMQ_PORT", "tcp://10.0.0.1:5673")
     settings = read(BrokerSettings)
-    assert settings.url_for() is None
-    assert settings.port == 5673
+    assert (settings.url_for(), settings.port) == (None, 5673)
 
 
 def test_no_password_of_the_broker_is_shown(monkeypatch: pytest.MonkeyPatch):
@@ -387,33 +398,3 @@ def test_expectations_are_paths_separated_by_commas(monkeypatch: pytest.MonkeyPa
     settings = read(PlanSettings)
     assert (settings.expectations, settings.hints) == (("a.yml", "folder"), HintsMode.NEVER)
     assert told(settings)["CHECKING_EXPECTATIONS"][0] == "a.yml, folder"
-
-
-# --- the document --------------------------------------------------------------------------------------------
-
-
-def rows() -> dict[str, str]:
-    """Rows of the document's tables by the variable in their first cell."""
-    cells = (line.split("|")[1:-1] for line in DOCUMENT.read_text(encoding="utf-8").splitlines() if line[:1] == "|")
-    return {match[1]: "|".join(row) for row in cells if (match := re.match(r"\s*`([A-Z_]+)`", row[0]))}
-
-
-@pytest.mark.parametrize("kind", ROOMS)
-def test_every_setting_is_documented_with_its_names_and_default(kind: type[BaseSettings]):
-    documented = rows()
-    for name, setting in zip(kind.model_fields, describe(kind()), strict=True):
-        first, *originals = variables_of(kind, name)
-        assert first in documented, f"{first} is missing in {DOCUMENT.name}"
-        for original in originals:
-            assert f"`{original}`" in documented[first]
-        assert setting.value in ("not set", "none") or f"`{setting.value}`" in documented[first]
-
-
-def test_nothing_is_documented_that_does_not_exist():
-    known = {variable for kind in ROOMS for name in kind.model_fields for variable in variables_of(kind, name)}
-    assert rows().keys() <= known
-
-
-@pytest.mark.parametrize("field", BackendSettings.model_fields)
-def test_every_key_of_a_backend_is_documented(field: str):
-    assert f"| `{field}` |" in DOCUMENT.read_text(encoding="utf-8")

@@ -22,6 +22,7 @@ __all__ = ["MAX_BODY", "decode_link_message", "decode_result", "decode_task", "e
 MAX_BODY = 1024 * 1024
 """Bytes of one message; larger ones are dead-lettered unread."""
 
+_LONGEST_PATH = 100
 _AT = re.compile(r" - at `\$\.?(.*)`$", re.DOTALL)
 _MISSING = re.compile(r"Object missing required field `(\w+)`")
 _PARTS = frozenset({"operation", "execution", "agent", "ability", "execution_context", "metadata"})
@@ -67,7 +68,7 @@ def decode_task(body: bytes, *, limit: int = MAX_BODY) -> DetectionTask:
     """One look of a check. Raises ``RejectedMessageError``."""
     task = _worked(_task_decoder, body, limit)
     check_shape("detection_config", task.detection_config)
-    return msgspec.structs.replace(task, execution_context=_timed(task.execution_context))
+    return msgspec.structs.replace(task, execution_context=_timed(task.execution_context, "execution_context."))
 
 
 def decode_result(body: bytes, *, limit: int = MAX_BODY) -> DetectionResult:
@@ -126,7 +127,7 @@ def _rejection(error: Exception) -> RejectedMessageError:
         return RejectedMessageError("$", f"is no JSON: {error}")
     problem = str(error)
     found = _AT.search(problem)
-    path, problem = (found[1], problem[: found.start()]) if found else ("", problem)
+    path, problem = (found[1][:_LONGEST_PATH], problem[: found.start()]) if found else ("", problem)
     if missing := _MISSING.fullmatch(problem):
         return RejectedMessageError(".".join(filter(None, (path, missing[1]))), "is missing")
     if problem.startswith("Invalid enum value"):
@@ -142,7 +143,8 @@ _TIMES = {
 }
 
 
-def _timed(message: Timed) -> Timed:
+def _timed(message: Timed, path: str = "") -> Timed:
     """The same message with every time in UTC."""
     told = ((name, getattr(message, name)) for name in _TIMES[type(message)])
-    return msgspec.structs.replace(message, **{name: in_utc(name, time) for name, time in told if time is not None})
+    times = {name: in_utc(f"{path}{name}", time) for name, time in told if time is not None}
+    return msgspec.structs.replace(message, **times)
