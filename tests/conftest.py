@@ -13,6 +13,7 @@ import pytest
 from .services import (
     Broker,
     PrivateBroker,
+    PrivatePostgres,
     UnavailableServiceError,
     fresh_database,
     install_missing,
@@ -20,7 +21,12 @@ from .services import (
 )
 
 ROOT = Path(__file__).resolve().parents[1]
-FIXTURE_MARKS = {"postgres_url": "postgres", "rabbitmq": "rabbitmq", "shared_data": "shared"}
+FIXTURE_MARKS = {
+    "postgres_url": "postgres",
+    "private_postgres": "postgres",
+    "rabbitmq": "rabbitmq",
+    "shared_data": "shared",
+}
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -91,6 +97,19 @@ def postgres_url(postgres_server_url: str) -> Iterator[str]:
         except UnavailableServiceError as error:
             _absent("PostgreSQL", error, required=_in_ci())
         yield url
+
+
+@pytest.fixture
+def private_postgres() -> Iterator[PrivatePostgres]:
+    """A PostgreSQL with ``url``, ``start()`` and ``kill()`` for one test, whatever server the others use."""
+    with contextlib.ExitStack() as stack:
+        try:
+            server = stack.enter_context(contextlib.closing(PrivatePostgres()))
+            server.start()
+        except UnavailableServiceError as error:
+            given = bool(os.environ.get("CHECKING_TEST_DATABASE_URL"))
+            _absent("A PostgreSQL to kill", error, required=_in_ci() and not given)
+        yield server
 
 
 class _GivenBroker:

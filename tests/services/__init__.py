@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from .packages import install_missing
-from .postgres import fresh_database, postgres_server
+from .postgres import PrivatePostgres, fresh_database, postgres_server
 from .rabbitmq import Broker, PrivateBroker
 from .sandbox import Sandbox, UnavailableServiceError, free_ports
 
 __all__ = [
     "Broker",
     "PrivateBroker",
+    "PrivatePostgres",
     "Sandbox",
     "UnavailableServiceError",
     "free_ports",

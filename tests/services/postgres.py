@@ -20,7 +20,7 @@ import asyncpg
 
 from .sandbox import Sandbox, UnavailableServiceError, free_ports, unprivileged
 
-__all__ = ["fresh_database", "postgres_bindir", "postgres_server"]
+__all__ = ["PrivatePostgres", "fresh_database", "postgres_bindir", "postgres_server"]
 
 # What makes a server slow is what makes it survive a power cut; this one need not.
 _OPTIONS = (
@@ -83,26 +83,70 @@ def _runs(folder: Path) -> bool:
     return True
 
 
+class PrivatePostgres:
+    """A cluster on a free port that a test may kill and start; ``close`` ends it and removes every trace."""
+
+    def __init__(self) -> None:
+        if (bindir := postgres_bindir()) is None:
+            raise UnavailableServiceError("no PostgreSQL server is installed")
+        self._bindir = bindir
+        self._process: subprocess.Popen[bytes] | None = None
+        (self._port,) = free_ports(1)
+        self._sandbox = Sandbox("postgres", unprivileged())
+        self._env = {"PATH": os.environ["PATH"], "HOME": str(self._sandbox.folder), "LC_ALL": "C", "TZ": "UTC"}
+        self._data = self._sandbox.folder / "data"
+        try:
+            self._sandbox.run(
+                [
+                    bindir / "initdb",
+                    "-D",
+                    self._data,
+                    "-U",
+                    "checking",
+                    "-A",
+                    "trust",
+                    "-E",
+                    "UTF8",
+                    "--locale=C",
+                    "-N",
+                ],
+                self._env,
+            )
+        except BaseException:
+            self._sandbox.close()
+            raise
+
+    @property
+    def url(self) -> str:
+        """The database that every cluster has, as a user who may do everything."""
+        return f"postgresql+asyncpg://checking@127.0.0.1:{self._port}/postgres"
+
+    def start(self) -> None:
+        """Start the server and wait until it answers."""
+        options = [part for option in _OPTIONS for part in ("-c", option)]
+        command = [self._bindir / "postgres", "-D", self._data, "-p", str(self._port), *options]
+        self._process = self._sandbox.spawn(command, self._env, ends_by=signal.SIGQUIT)
+        self._sandbox.wait_for_port(self._port, self._process, within=30)
+        _wait_until_ready(self.url, within=30)
+
+    def kill(self) -> None:
+        """End the server as a power cut would; what it committed is in its files."""
+        if self._process is not None:
+            self._sandbox.kill(self._process)
+            self._process = None
+
+    def close(self) -> None:
+        """End everything and remove the folder."""
+        self._process = None
+        self._sandbox.close()
+
+
 @contextlib.contextmanager
 def postgres_server() -> Iterator[str]:
     """Yield the URL of a new server, ready to be asked; raises ``UnavailableServiceError``."""
-    if (bindir := postgres_bindir()) is None:
-        raise UnavailableServiceError("no PostgreSQL server is installed")
-    with contextlib.closing(Sandbox("postgres", unprivileged())) as sandbox:
-        env = {"PATH": os.environ["PATH"], "HOME": str(sandbox.folder), "LC_ALL": "C", "TZ": "UTC"}
-        data = sandbox.folder / "data"
-        sandbox.run(
-            [bindir / "initdb", "-D", data, "-U", "checking", "-A", "trust", "-E", "UTF8", "--locale=C", "-N"], env
-        )
-        (port,) = free_ports(1)
-        options = [part for option in _OPTIONS for part in ("-c", option)]
-        server = sandbox.spawn(
-            [bindir / "postgres", "-D", data, "-p", str(port), *options], env, ends_by=signal.SIGQUIT
-        )
-        sandbox.wait_for_port(port, server, within=30)
-        url = f"postgresql+asyncpg://checking@127.0.0.1:{port}/postgres"
-        _wait_until_ready(url, within=30)
-        yield url
+    with contextlib.closing(PrivatePostgres()) as server:
+        server.start()
+        yield server.url
 
 
 def _wait_until_ready(url: str, within: float) -> None:
