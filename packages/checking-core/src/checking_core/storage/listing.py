@@ -38,7 +38,7 @@ async def page_of(
         size: rows a page.
     """
     counted = sa.select(sa.func.count()).select_from(
-        query.limit(COUNTED + 1).with_only_columns(sa.literal(1)).subquery()
+        query.limit(COUNTED + 1).with_only_columns(sa.literal(1), maintain_column_froms=True).subquery()
     )
     total = (await connection.execute(counted)).scalar_one()
     rows = (await connection.execute(query.order_by(*order).limit(size).offset((page - 1) * size))).mappings().all()
