@@ -145,6 +145,5 @@ _TIMES = {
 
 def _timed(message: Timed, path: str = "") -> Timed:
     """The same message with every time in UTC."""
-    told = ((name, getattr(message, name)) for name in _TIMES[type(message)])
-    times = {name: in_utc(f"{path}{name}", time) for name, time in told if time is not None}
+    times = {name: in_utc(f"{path}{name}", getattr(message, name)) for name in _TIMES[type(message)]}
     return msgspec.structs.replace(message, **times)

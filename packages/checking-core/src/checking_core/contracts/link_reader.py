@@ -55,6 +55,8 @@ _STATUS_OF_STATE = {state: status for status, state in _STATE_OF_STATUS.items()}
 _STATES = {state.value: state for state in LinkState}
 _SPELLINGS = _STATES | {"FAILED": LinkState.ERROR, "FAILURE": LinkState.ERROR, "RUNNING": LinkState.EXECUTE}
 _RAN = {LinkState.SUCCESS: RunState.RAN, LinkState.ERROR: RunState.FAILED, LinkState.TIMEOUT: RunState.TIMED_OUT}
+_NO_AGENT = Agent()
+_NO_ABILITY = WireAbility()
 _REMOVED = "[removed: unreadable, or carried credentials]"
 
 
@@ -74,7 +76,7 @@ def canonical(wire: WireMessage, text: str, *, received_at: datetime) -> LinkMes
     kind = _KINDS.get(wire.message_type)
     if kind is None:
         raise RejectedMessageError("message_type", f"is not known; use one of {', '.join(_KINDS)}")
-    told = _instant("timestamp", wire.timestamp)
+    told = in_utc("timestamp", wire.timestamp)
     operation = _operation(wire.operation, wire.to_state)
     if kind is MessageType.OPERATION_STATE:
         return LinkMessage(message_type=kind, timestamp=told or received_at, operation=operation, raw=text)
@@ -103,7 +105,7 @@ def _operation(wire: WireOperation, to_state: str | None) -> OperationFacts:
         source=source,
         source_id=source_id,
         name=wire.name or "",
-        operation_start=_instant("operation.operation_start", start),
+        operation_start=in_utc("operation.operation_start", start),
         naive_start=start is not None and start.tzinfo is None,
         state=to_state or wire.state,
     )
@@ -121,8 +123,8 @@ def _execution(
         raise RejectedMessageError("execution.agent_host", "is missing; matching needs the host the command ran on")
     status = _number("execution.status", wire.status)
     state = _link_state(wire.link_state or wire.state, status)
-    agent_time = _instant("execution.agent_reported_time", wire.agent_reported_time)
-    at_least = _instant("execution.started_at_least", wire.started_at_least)
+    agent_time = in_utc("execution.agent_reported_time", wire.agent_reported_time)
+    at_least = in_utc("execution.started_at_least", wire.started_at_least)
     started, finished, clock = _times(wire, agent_time or at_least, told or received_at)
     anchor = started if told or clock is not Clock.MESSAGE else None
     link_id, source_id = _link_id(wire, operation, host, anchor)
@@ -142,7 +144,7 @@ def _execution(
         link_state=state,
         run_state=_run_state(state, collected=bool(wire.collect)),
         cleanup=bool(wire.cleanup),
-        procedure=_procedure(wire, wire.ability or WireAbility(), wire.plaintext_command or command),
+        procedure=_procedure(wire, wire.ability or _NO_ABILITY, wire.plaintext_command or command),
         started_at=started,
         finished_at=finished,
         started_at_least=at_least,
@@ -215,9 +217,9 @@ def _times(wire: WireExecution, agent: datetime | None, timestamp: datetime) -> 
     The server's collect..finish always contains the run. The agent's clock comes next, unless it claims a start
     after the end, which proves it wrong; then the server's decide..finish; the message's own time is the last.
     """
-    collect = _instant("execution.collect", wire.collect)
-    finish = _instant("execution.finish", wire.finish)
-    decide = _instant("execution.decide", wire.decide)
+    collect = in_utc("execution.collect", wire.collect)
+    finish = in_utc("execution.finish", wire.finish)
+    decide = in_utc("execution.decide", wire.decide)
     if collect is not None:
         return collect, max(finish, collect) if finish else None, Clock.SERVER
     end = finish or timestamp
@@ -226,10 +228,6 @@ def _times(wire: WireExecution, agent: datetime | None, timestamp: datetime) -> 
     if decide is not None and decide <= end:
         return decide, finish, Clock.SERVER
     return end, finish, Clock.SERVER if finish else Clock.MESSAGE
-
-
-def _instant(field: str, value: datetime | None) -> datetime | None:
-    return None if value is None else in_utc(field, value)
 
 
 # --- the rest ------------------------------------------------------------------------------------------------
@@ -246,7 +244,7 @@ def _number(field: str, value: int | str | None) -> int | None:
 
 def _agent(wire: WireAgent | None) -> Agent:
     if wire is None:
-        return Agent()
+        return _NO_AGENT
     pid = _number("execution.agent.pid", wire.pid)
     return Agent(ips=tuple(wire.ips or ()), user=wire.user, pid=pid, exe_name=wire.exe_name)
 
