@@ -1,0 +1,18 @@
+"""The REST API, version 1.
+
+============== ===================================================================================
+module         what it holds
+============== ===================================================================================
+app            the application: routes, error map and middleware put together
+health         routes of health; ``checkup`` asks the parts
+operations     routes of operations
+schemas        what is answered, a struct for each kind of row
+listing        how a page is asked for, and the shape it comes in
+problems       every error as problem+json: the one place where an error becomes a status
+middleware     request id, times and the access log
+guards         who may ask
+============== ===================================================================================
+
+A group of routes is one module with one ``Router`` that ``app`` lists. Routes read and write through a unit of work
+of the store and raise the errors of ``checking_core.errors``; they build no error answer of their own.
+"""

@@ -1,0 +1,84 @@
+"""The application: routes, one error map, and what every request gets."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from importlib.metadata import version
+from typing import Any
+
+from litestar import Litestar, Request, Router
+from litestar.di import Provide
+from litestar.exceptions import NotFoundException
+from litestar.openapi import OpenAPIConfig
+from litestar.openapi.plugins import JsonRenderPlugin
+
+from checking_core.storage import Store
+from checking_server.api import health, operations
+from checking_server.api.checkup import Checkup
+from checking_server.api.guards import LOOPBACK_NAMES, named
+from checking_server.api.middleware import RequestTrace
+from checking_server.api.problems import problem_response
+
+__all__ = ["BASE_PATH", "SCHEMA_PATH", "create_app"]
+
+BASE_PATH = "/api/v1"
+SCHEMA_PATH = "/schema"
+
+_BODY_LIMIT = 16 * 1024 * 1024
+"""Bytes of a request body: room for a list of messages, each of which has a limit of its own."""
+
+
+def create_app(
+    store: Store,
+    checkup: Checkup,
+    *,
+    names: Collection[str] = LOOPBACK_NAMES,
+    body_limit: int = _BODY_LIMIT,
+) -> Litestar:
+    """The API on a store that is open.
+
+    Args:
+        store: rows.
+        checkup: what the health routes ask.
+        names: host names that requests may call this server by.
+        body_limit: bytes that a request body may have; beyond, 413.
+    """
+    version_1 = Router(
+        BASE_PATH,
+        route_handlers=[health.router, operations.router],
+        dependencies={"store": _given(store), "checkup": _given(checkup)},
+        guards=[named(names)],
+    )
+    app = Litestar(
+        [version_1],
+        exception_handlers={Exception: problem_response},
+        openapi_config=_openapi(),
+        request_max_body_size=body_limit,
+        logging_config=None,  # its default would reconfigure the process's logging
+    )
+    app.asgi_handler = RequestTrace(app.asgi_handler)
+    return app
+
+
+def _given(thing: object) -> Provide:
+    return Provide(lambda: thing, sync_to_thread=False)
+
+
+def _openapi() -> OpenAPIConfig:
+    return OpenAPIConfig(
+        title="Checking",
+        version=version("checking-server"),
+        description="Detection validation: what the red team did, and what the defenders' products saw of it.",
+        render_plugins=[JsonRenderPlugin(path=["/", "/openapi.json"])],
+        use_handler_docstrings=True,
+        operation_id_creator=lambda handler, _method, _path: handler.handler_name,
+        openapi_router=Router(
+            SCHEMA_PATH, route_handlers=[], before_request=_refuse_unknown_page, include_in_schema=False
+        ),
+    )
+
+
+async def _refuse_unknown_page(request: Request[Any, Any, Any]) -> None:
+    """The framework answers a wrong path below the schema with a page of its own; the error map shall."""
+    if request.path_params:
+        raise NotFoundException

@@ -1,0 +1,127 @@
+"""Asks the parts of a running server how they are."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Sequence
+from time import perf_counter
+from typing import Generic, NamedTuple, TypeVar
+
+import msgspec
+import structlog
+
+from checking_core.errors import SchemaOutdatedError, UnavailableError
+from checking_core.plugin.host import PluginInfo, PluginState
+from checking_core.storage import Store, migrate
+from checking_core.transport.base import Transport
+from checking_server.api.problems import outage
+from checking_server.api.schemas import (
+    BrokerHealth,
+    PluginHealth,
+    PluginsHealth,
+    QueueHealth,
+    State,
+    StoreHealth,
+)
+
+__all__ = ["Checkup"]
+
+log = structlog.get_logger(__name__)
+
+T = TypeVar("T")
+
+
+class Checkup:
+    """Every question is asked anew: a part that comes back is up again at once.
+
+    Args:
+        store: rows.
+        transport: messages.
+        queues: whose length is told.
+        plugins: every installed one.
+        patience: seconds that a part has to answer; whoever asks for readiness does not wait for long either.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        transport: Transport,
+        *,
+        queues: Sequence[str],
+        plugins: Sequence[PluginInfo],
+        patience: float = 5.0,
+    ) -> None:
+        self._store = store
+        self._transport = transport
+        self._queues = tuple(queues)
+        self._plugins = tuple(plugins)
+        self._patience = patience
+        self._needs = migrate.head()
+
+    async def db(self) -> StoreHealth:
+        """Whether the database answers and its schema is the one of this release."""
+        asked = await self._ask("db", self._revision())
+        problem = asked.problem
+        if problem is None and asked.answer != self._needs:
+            problem = outage(SchemaOutdatedError())
+        return StoreHealth(
+            status=State.DOWN if problem else State.UP,
+            latency_ms=asked.latency_ms,
+            problem=problem,
+            revision=asked.answer,
+            needs=self._needs,
+        )
+
+    async def broker(self) -> BrokerHealth:
+        """Whether the transport answers, and how its queues stand."""
+        asked = await self._ask("broker", self._queue_states())
+        return BrokerHealth(
+            status=State.DOWN if asked.problem else State.UP,
+            latency_ms=asked.latency_ms,
+            problem=asked.problem,
+            queues=asked.answer or [],
+        )
+
+    def plugins(self) -> PluginsHealth:
+        """Which plugins were loaded. Their backends are not asked: a page that is polled must not search in a SIEM."""
+        began = perf_counter()
+        broken = [plugin.name for plugin in self._plugins if plugin.state is PluginState.BROKEN]
+        return PluginsHealth(
+            status=State.DEGRADED if broken else State.UP,
+            plugins=[msgspec.convert(plugin, PluginHealth, from_attributes=True) for plugin in self._plugins],
+            problem=f"broken: {', '.join(broken)}" if broken else None,
+            latency_ms=_since(began),
+        )
+
+    async def _ask(self, part: str, question: Awaitable[T]) -> _Asked[T]:
+        began = perf_counter()
+        try:
+            async with asyncio.timeout(self._patience):
+                return _Asked(await question, _since(began), None)
+        except UnavailableError as error:
+            log.warning("part_away", part=part, problem=str(error))
+            return _Asked(None, _since(began), outage(error))
+        except TimeoutError:
+            log.warning("part_silent", part=part, seconds=self._patience)
+            return _Asked(None, _since(began), f"no answer within {self._patience:g} s")
+
+    async def _revision(self) -> str | None:
+        async with self._store.read() as uow:
+            return await migrate.revision(uow.connection)
+
+    async def _queue_states(self) -> list[QueueHealth]:
+        states = [await self._transport.state(queue) for queue in self._queues]
+        return [
+            QueueHealth(name=name, waiting=state.waiting, consumers=state.consumers)
+            for name, state in zip(self._queues, states, strict=True)
+        ]
+
+
+class _Asked(NamedTuple, Generic[T]):
+    answer: T | None
+    latency_ms: float
+    problem: str | None
+
+
+def _since(began: float) -> float:
+    return round((perf_counter() - began) * 1000, 1)

@@ -1,0 +1,144 @@
+"""Every error of the API as one shape: RFC 9457 problem+json, with the keys of the original system beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any
+
+import msgspec
+import structlog
+from litestar import Request, Response
+from litestar.exceptions import HTTPException
+from litestar.openapi.datastructures import ResponseSpec
+
+from checking_core.errors import (
+    BrokerUnavailableError,
+    ConflictError,
+    NotFoundError,
+    RejectedMessageError,
+    SchemaOutdatedError,
+    StoreRejectedError,
+    UnavailableError,
+)
+
+__all__ = ["RETRY_AFTER", "FieldError", "Problem", "outage", "problem_response", "problems"]
+
+log = structlog.get_logger(__name__)
+
+MEDIA_TYPE = "application/problem+json"
+
+RETRY_AFTER = {"Retry-After": "5"}
+"""Goes with every 503: seconds after which a restarted database usually answers again."""
+
+
+class FieldError(msgspec.Struct, frozen=True):
+    """One field of the request that is wrong, and what would be right."""
+
+    field: str
+    message: str
+
+
+class Problem(msgspec.Struct, frozen=True, kw_only=True):
+    """Why a request failed.
+
+    ``status_code`` repeats ``status`` for clients of the original API; ``instance`` is the path that was asked;
+    ``request_id`` is what the server's log lines of this request carry.
+    """
+
+    type: str = "about:blank"
+    title: str
+    status: int
+    detail: str
+    status_code: int
+    instance: str
+    errors: tuple[FieldError, ...] = ()
+    request_id: str
+
+
+class _Answer(msgspec.Struct, frozen=True):
+    status: int
+    detail: str
+    errors: tuple[FieldError, ...] = ()
+    headers: Mapping[str, str] = {}
+
+
+_UNEXPECTED = _Answer(
+    HTTPStatus.INTERNAL_SERVER_ERROR, "an unexpected error; the server's log tells more under this request_id"
+)
+
+
+def problem_response(request: Request[Any, Any, Any], error: Exception) -> Response[Problem]:
+    """The answer to a request that failed: the one place where an error becomes a status."""
+    answer = _of_framework(error, request) if isinstance(error, HTTPException) else _of_ours(error)
+    if answer.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        _log(answer.status, error)
+    problem = Problem(
+        title=HTTPStatus(answer.status).phrase,
+        status=answer.status,
+        detail=answer.detail,
+        status_code=answer.status,
+        instance=request.scope["path"],  # not of its URL, which a wrong Host makes unreadable
+        errors=answer.errors,
+        request_id=request.scope["state"]["request_id"],
+    )
+    return Response(problem, status_code=int(answer.status), headers=dict(answer.headers), media_type=MEDIA_TYPE)
+
+
+def problems(*statuses: HTTPStatus) -> dict[int, ResponseSpec]:
+    """The failures of a route, for its OpenAPI description; besides these every route may fail with 400 and 503."""
+    return {
+        int(status): ResponseSpec(Problem, description=status.phrase, media_type=MEDIA_TYPE, generate_examples=False)
+        for status in (HTTPStatus.BAD_REQUEST, *statuses, HTTPStatus.SERVICE_UNAVAILABLE)
+    }
+
+
+def outage(error: UnavailableError) -> str:
+    """What is away and what to do, for whoever asks; where it is stays in the log."""
+    if isinstance(error, SchemaOutdatedError):
+        return "the database schema is not the one this release needs; run: checking db upgrade"
+    if isinstance(error, BrokerUnavailableError):
+        return "the broker does not answer; nothing is lost, try again"
+    return "the database does not answer; nothing is lost, try again"
+
+
+def _of_ours(error: Exception) -> _Answer:
+    match error:
+        case RejectedMessageError():
+            return _invalid(FieldError(error.field, error.problem))
+        case StoreRejectedError():
+            return _Answer(HTTPStatus.BAD_REQUEST, "the database can not store or compare a value of this request")
+        case NotFoundError():
+            return _Answer(HTTPStatus.NOT_FOUND, str(error))
+        case ConflictError():
+            return _Answer(HTTPStatus.CONFLICT, str(error))
+        case UnavailableError():
+            return _Answer(HTTPStatus.SERVICE_UNAVAILABLE, outage(error), headers=RETRY_AFTER)
+        case _:
+            return _UNEXPECTED
+
+
+def _of_framework(error: HTTPException, request: Request[Any, Any, Any]) -> _Answer:
+    if error.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        return _UNEXPECTED
+    if error.status_code == HTTPStatus.BAD_REQUEST and isinstance(error.extra, list):
+        return _invalid(*(FieldError(_field(item, request), item["message"]) for item in error.extra))
+    return _Answer(error.status_code, error.detail, headers=error.headers or {})
+
+
+def _field(item: Mapping[str, str], request: Request[Any, Any, Any]) -> str:
+    """The name that the caller gave; a handler's own name for it may be another one."""
+    key = item.get("key", "$")
+    parameter = request.route_handler.parsed_fn_signature.parameters.get(key)
+    return getattr(parameter and parameter.kwarg_definition, "name", None) or key
+
+
+def _invalid(*errors: FieldError) -> _Answer:
+    return _Answer(HTTPStatus.BAD_REQUEST, "; ".join(f"{one.field}: {one.message}" for one in errors), errors)
+
+
+def _log(status: int, error: Exception) -> None:
+    if status == HTTPStatus.SERVICE_UNAVAILABLE:
+        log.warning("request_postponed", problem=str(error))
+    else:
+        log.error("request_failed", exc_info=error)

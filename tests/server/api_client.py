@@ -1,0 +1,62 @@
+"""The API as a client sees it: real HTTP semantics, no socket, the loop of the test."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+import httpx
+from litestar import Litestar
+
+from checking_core.plugin.host import PluginInfo
+from checking_core.storage import Store
+from checking_core.transport.base import Transport
+from checking_core.transport.memory import MemoryTransport
+from checking_server.api.app import create_app
+from checking_server.api.checkup import Checkup
+
+HERE = "http://127.0.0.1:1337"
+
+
+@asynccontextmanager
+async def client_of(
+    store: Store,
+    transport: Transport | None = None,
+    *,
+    queues: Sequence[str] = (),
+    plugins: Sequence[PluginInfo] = (),
+    patience: float = 5.0,
+    **options: Any,
+) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of the API on this store; ``options`` are those of ``create_app``."""
+    checkup = Checkup(store, transport or MemoryTransport(), queues=queues, plugins=plugins, patience=patience)
+    async with client_of_app(create_app(store, checkup, **options)) as client:
+        yield client
+
+
+@asynccontextmanager
+async def client_of_app(app: Litestar) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of this application."""
+    transport = httpx.ASGITransport(app=app)  # type: ignore[arg-type] # Litestar types its scope more narrowly
+    async with _lifespan(app), httpx.AsyncClient(transport=transport, base_url=HERE) as client:
+        yield client
+
+
+@asynccontextmanager
+async def _lifespan(app: Litestar) -> AsyncIterator[None]:
+    """The application's own, in a task of its own: a fixture is left in another task than it was entered in."""
+    started, stop = asyncio.Event(), asyncio.Event()
+
+    async def live() -> None:
+        async with app.lifespan():
+            started.set()
+            await stop.wait()
+
+    async with asyncio.timeout(10):
+        task = asyncio.create_task(live())
+        await started.wait()
+    yield
+    stop.set()
+    await task
