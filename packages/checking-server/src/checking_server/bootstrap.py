@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Collection, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from pathlib import Path
 
@@ -28,6 +28,7 @@ from checking_core.transport.settings import TopologySettings
 from checking_core.worker.loop import Worker
 from checking_server.engine import Engine
 from checking_server.flow.accept import Plan
+from checking_server.flow_lock import flow_lock
 from checking_server.settings import ApiSettings, FlowSettings
 
 __all__ = ["Settings", "open_engine", "open_store", "planner"]
@@ -78,8 +79,20 @@ async def open_store(database: DatabaseSettings) -> AsyncIterator[Store]:
         yield store
 
 
-def planner(settings: PlanSettings, backends: Mapping[str, BackendSettings], *, max_retries: int) -> Plan:
+def planner(
+    settings: PlanSettings,
+    backends: Mapping[str, BackendSettings],
+    *,
+    max_retries: int,
+    plugin_keys: Collection[str] = (),
+) -> Plan:
     """The expectations files as a function from an execution to its checks.
+
+    Args:
+        settings: which files, and when hints count.
+        backends: the configured ones.
+        max_retries: where neither expectation nor hint says.
+        plugin_keys: keys of an expectation that installed plugins read.
 
     Raises:
         ConfigurationError: a file is missing or wrong, or the default backend is not configured.
@@ -91,7 +104,7 @@ def planner(settings: PlanSettings, backends: Mapping[str, BackendSettings], *, 
         )
     return partial(
         plan,
-        expectations=load([Path(path) for path in settings.expectations]),
+        expectations=load([Path(path) for path in settings.expectations], plugin_keys=plugin_keys),
         backends=backends,
         hints=settings.hints,
         default_backend=settings.default_backend,
@@ -100,33 +113,41 @@ def planner(settings: PlanSettings, backends: Mapping[str, BackendSettings], *, 
 
 
 @asynccontextmanager
-async def open_engine(settings: Settings) -> AsyncIterator[Engine]:
+async def open_engine(settings: Settings, host: PluginHost | None = None) -> AsyncIterator[Engine]:
     """The engine, ready to run: store open, transport started, worker with every backend of this installation.
+
+    Where another process runs the flow of the same embedded store, ``engine.owns_flow`` is false: accept only.
+
+    Args:
+        settings: of everything.
+        host: the plugins, if they are loaded already.
 
     Raises:
         ConfigurationError: a setting, a plugin's setting or an expectations file is wrong.
         UnavailableError: the database or the broker does not answer.
     """
-    host = PluginHost.load()
+    host = host or PluginHost.load()
     backends = host.backends(settings.backends)
-    plan_checks = planner(settings.plan, backends, max_retries=settings.worker.max_retries)
+    retries, keys = settings.worker.max_retries, host.config_keys
+    plan_checks = planner(settings.plan, backends, max_retries=retries, plugin_keys=keys)
     detectors = {name: host.create(name, backend) for name, backend in backends.items()}
     topology = settings.topology.topology()
     transport = create_transport(settings.broker.url_for(None), topology)
-    async with open_store(settings.database) as store:
+    async with AsyncExitStack() as opened:
+        owns_flow = opened.enter_context(flow_lock(settings.database.async_url))
+        store = await opened.enter_async_context(open_store(settings.database))
+        opened.push_async_callback(transport.close)
         await transport.start()
-        try:
-            yield Engine(
-                store=store,
-                transport=transport,
-                topology=topology,
-                plan=plan_checks,
-                settings=settings.flow,
-                max_in_flight=lambda name: backends[name].max_in_flight if name in backends else _UNKNOWN_IN_FLIGHT,
-                worker=Worker(transport, topology, detectors, settings.worker),
-            )
-        finally:
-            await transport.close()
+        yield Engine(
+            store=store,
+            transport=transport,
+            topology=topology,
+            plan=plan_checks,
+            settings=settings.flow,
+            max_in_flight=lambda name: backends[name].max_in_flight if name in backends else _UNKNOWN_IN_FLIGHT,
+            worker=Worker(transport, topology, detectors, settings.worker, drain=settings.flow.drain_timeout),
+            owns_flow=owns_flow,
+        )
 
 
 _UNKNOWN_IN_FLIGHT = 200

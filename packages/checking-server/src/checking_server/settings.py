@@ -27,7 +27,7 @@ class FlowSettings(BaseSettings):
 class ApiSettings(BaseSettings):
     """Where the API listens."""
 
-    model_config = _ENV
+    model_config = SettingsConfigDict({**_ENV, "env_prefix": "CHECKING_API_"})
 
-    host: str = Field(default="127.0.0.1", description="Address; beyond loopback only when told so")
+    host: str = Field(default="127.0.0.1", description="Name or address to listen on, of this machine's loopback")
     port: int = Field(default=1337, ge=0, le=65535, description="TCP port, 0 for any free one")
