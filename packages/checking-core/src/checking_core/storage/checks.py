@@ -4,23 +4,61 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
+from operator import itemgetter
 from typing import Any
 from uuid import UUID
 
+import msgspec
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from checking_core.contracts import CheckStatus, Outcome
-from checking_core.storage.tables import detection_executions
-from checking_core.storage.upsert import insert
+from checking_core.storage.batch import insert_rows, one_of, update_rows
+from checking_core.storage.shares import fair_shares
+from checking_core.storage.tables import detection_executions, execution_results
 
-__all__ = ["OPEN", "Checks"]
-
-OPEN = (CheckStatus.PENDING, CheckStatus.DISPATCHED, CheckStatus.RUNNING)
-"""The states of a check that still waits for its verdict."""
+__all__ = ["Checks", "Progress"]
 
 _CLAIM_LOCK = 0x63686B
 _c = detection_executions.c
+
+# Literals, for a bound value would not let a database prove that its partial index serves the query.
+_PENDING = _c.status == sa.literal_column("'pending'")
+_DISPATCHED = _c.status == sa.literal_column("'dispatched'")
+
+_PLANNED = (
+    "detection_type",
+    "detection_config",
+    "expect",
+    "status",
+    "outcome",
+    "available_at",
+    "deadline",
+    "max_retries",
+    "completed_at",
+    "execution_metadata",
+)
+"""What a plan decides: these columns change when a check that was not run is opened."""
+
+
+def _waiting() -> sa.CTE:
+    """The backends with pending checks, each found by one index probe, and a NULL that ends them."""
+    first = sa.select(sa.func.min(_c.detection_platform).label("backend")).where(_PENDING)
+    found = first.cte("waiting", recursive=True)
+    following = sa.select(sa.func.min(_c.detection_platform)).where(_PENDING, _c.detection_platform > found.c.backend)
+    return found.union_all(sa.select(following.scalar_subquery()).where(found.c.backend.is_not(None)))
+
+
+_WAITING = _waiting()
+
+
+class Progress(msgspec.Struct, frozen=True, kw_only=True):
+    """Checks that are closed, that are due or with a worker, and that wait for a later look; when the next one is."""
+
+    closed: int
+    busy: int
+    waiting: int
+    next_look: datetime | None
 
 
 class Checks:
@@ -38,17 +76,21 @@ class Checks:
         Returns:
             Ids of the checks that were written.
         """
-        if not rows:
+        planned: dict[UUID, Mapping[str, Any]] = {}
+        for row in rows:
+            if planned.setdefault(row["id"], row)["outcome"] == Outcome.NOT_RUN:
+                planned[row["id"]] = row
+        if not planned:
             return set()
-        statement = insert(self._connection, detection_executions)
-        reopened = ("status", "outcome", "available_at", "deadline", "completed_at", "execution_metadata")
+        ordered = [row for _, row in sorted(planned.items())]
+        statement, parameters = insert_rows(self._connection, detection_executions, ordered)
         result = await self._connection.execute(
             statement.on_conflict_do_update(
                 index_elements=[_c.id],
-                set_={name: statement.excluded[name] for name in reopened},
+                set_={name: statement.excluded[name] for name in _PLANNED},
                 where=sa.and_(_c.outcome == Outcome.NOT_RUN, statement.excluded.outcome != Outcome.NOT_RUN),
             ).returning(_c.id),
-            sorted(rows, key=lambda row: row["id"]),
+            parameters,
         )
         return set(result.scalars())
 
@@ -63,29 +105,35 @@ class Checks:
         """
         await self._one_claimer()
         flying = await self._in_flight()
+        demands = {
+            backend: min(due, max_in_flight(backend) - flying.get(backend, 0))
+            for backend, due, _ in await self._backends_waiting(limit)
+        }
         claimed: list[sa.RowMapping] = []
-        waiting = await self._backends_waiting()
-        for position, backend in enumerate(waiting):
-            share = -(-(limit - len(claimed)) // (len(waiting) - position))
-            capacity = min(share, max_in_flight(backend) - flying.get(backend, 0))
-            if capacity > 0:
-                claimed += await self._claim(backend, capacity)
-        return claimed
+        for backend, share in fair_shares(limit, demands).items():
+            if share:
+                claimed += await self._oldest(backend, share)
+        await self._lend(claimed)
+        return sorted(claimed, key=itemgetter("available_at"))
 
-    async def _claim(self, backend: str, capacity: int) -> Sequence[sa.RowMapping]:
-        due = (
+    async def _oldest(self, backend: str, count: int) -> Sequence[sa.RowMapping]:
+        query = (
             sa.select(detection_executions)
-            .where(_c.status == CheckStatus.PENDING, _c.detection_platform == backend, _c.available_at <= self._now)
+            .where(_PENDING, _c.detection_platform == backend, _c.available_at <= self._now)
             .order_by(_c.available_at)
-            .limit(capacity)
+            .limit(count)
             .with_for_update(skip_locked=True)
         )
-        rows = (await self._connection.execute(due)).mappings().all()
-        if rows:
-            lease = max(row["execution_metadata"]["lease"] for row in rows)
+        return (await self._connection.execute(query)).mappings().all()
+
+    async def _lend(self, checks: Sequence[sa.RowMapping]) -> None:
+        by_lease: dict[float, list[UUID]] = {}
+        for check in checks:
+            by_lease.setdefault(check["execution_metadata"]["lease"], []).append(check["id"])
+        for lease, ids in by_lease.items():
             await self._connection.execute(
                 sa.update(detection_executions)
-                .where(_c.id.in_([row["id"] for row in rows]))
+                .where(one_of(self._connection, _c.id, ids))
                 .values(
                     status=CheckStatus.DISPATCHED,
                     lease_until=self._now + timedelta(seconds=lease),
@@ -93,7 +141,6 @@ class Checks:
                     started_at=sa.func.coalesce(_c.started_at, self._now),
                 )
             )
-        return rows
 
     async def _one_claimer(self) -> None:
         """One dispatcher claims at a time, so that the limit per backend holds over all of them."""
@@ -101,58 +148,66 @@ class Checks:
             await self._connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_CLAIM_LOCK)))
 
     async def _in_flight(self) -> dict[str, int]:
-        query = (
-            sa.select(_c.detection_platform, sa.func.count())
-            .where(_c.status == CheckStatus.DISPATCHED)
-            .group_by(_c.detection_platform)
-        )
+        query = sa.select(_c.detection_platform, sa.func.count()).where(_DISPATCHED).group_by(_c.detection_platform)
         return dict((await self._connection.execute(query)).tuples().all())
 
-    async def _backends_waiting(self) -> list[str]:
-        """Backends with pending checks, one index probe each however many checks wait."""
-        pending = _c.status == CheckStatus.PENDING
-        found = (
-            sa.select(sa.func.min(_c.detection_platform).label("backend")).where(pending).cte("found", recursive=True)
-        )
-        following = sa.select(sa.func.min(_c.detection_platform)).where(
-            pending, _c.detection_platform > found.c.backend
-        )
-        found = found.union_all(sa.select(following.scalar_subquery()).where(found.c.backend.is_not(None)))
-        query = sa.select(found.c.backend).where(found.c.backend.is_not(None))
-        return list((await self._connection.execute(query)).scalars())
+    async def _backends_waiting(self, limit: int) -> Sequence[tuple[str, int, datetime]]:
+        """Backends with pending checks: how many are due, counted up to the limit, and since or from when.
+
+        The one that waits longest comes first. Each costs a few index probes however many checks wait.
+        """
+        of_backend = sa.and_(_PENDING, _c.detection_platform == _WAITING.c.backend)
+        oldest = sa.select(sa.func.min(_c.available_at)).where(of_backend).scalar_subquery().label("oldest")
+        due = sa.select(sa.literal(1)).where(of_backend, _c.available_at <= self._now).limit(limit)
+        count = sa.select(sa.func.count()).select_from(due.correlate(_WAITING).subquery()).scalar_subquery()
+        query = sa.select(_WAITING.c.backend, count, oldest).where(_WAITING.c.backend.is_not(None)).order_by(oldest)
+        return (await self._connection.execute(query)).tuples().all()
 
     async def release_batch(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Give dispatched checks back: each row ``id``, ``available_at``, ``execution_metadata``.
 
         For checks whose task did not leave. One that has been answered in the meantime stays answered.
         """
-        await self._update_each(rows, {"status": CheckStatus.PENDING, "lease_until": None})
+        if rows:
+            await self._hold([row["id"] for row in rows])
+            statement, parameters = update_rows(self._connection, detection_executions, rows)
+            released = statement.where(_DISPATCHED).values(status=CheckStatus.PENDING, lease_until=None)
+            await self._connection.execute(released, parameters)
 
     async def release_all(self) -> int:
         """Give back every dispatched check: what an embedded transport had in flight is gone after a restart."""
         result = await self._connection.execute(
             sa.update(detection_executions)
-            .where(_c.status == CheckStatus.DISPATCHED)
+            .where(_DISPATCHED)
             .values(status=CheckStatus.PENDING, lease_until=None, available_at=self._now)
         )
         return result.rowcount
 
     async def next_due(self) -> datetime | None:
         """When the next pending check becomes due; in the past if one waits for capacity only."""
-        found: datetime | None = None
-        for backend in await self._backends_waiting():
-            query = sa.select(sa.func.min(_c.available_at)).where(
-                _c.status == CheckStatus.PENDING, _c.detection_platform == backend
-            )
-            due = (await self._connection.execute(query)).scalar_one()
-            found = min(found, due) if found and due else found or due
-        return found
+        waiting = await self._backends_waiting(limit=0)
+        return waiting[0][2] if waiting else None
 
     # --- gather, expire ------------------------------------------------------------------------------------
 
     async def lock(self, ids: Sequence[UUID]) -> dict[UUID, sa.RowMapping]:
-        """The checks with these ids, held until the transaction ends; always locked in the same order."""
-        query = sa.select(detection_executions).where(_c.id.in_(ids)).order_by(_c.id).with_for_update()
+        """The checks with these ids, held until the transaction ends; always locked in the same order.
+
+        With each come its execution's ``execution_started_at``, ``execution_finished_at`` and ``run_state``.
+        """
+        execution = execution_results.c
+        query = (
+            sa.select(
+                detection_executions,
+                execution.started_at.label("execution_started_at"),
+                execution.finished_at.label("execution_finished_at"),
+                execution.run_state,
+            )
+            .join(execution_results, execution.id == _c.execution_result_id)
+            .where(one_of(self._connection, _c.id, ids))
+            .order_by(_c.id)
+            .with_for_update(of=detection_executions)
+        )
         return {row["id"]: row for row in (await self._connection.execute(query)).mappings()}
 
     async def settle_batch(self, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -160,42 +215,37 @@ class Checks:
 
         Each row: ``id`` and the columns that change, the same ones in every row.
         """
-        await self._update_each(rows, {"lease_until": None}, any_status=True)
+        if rows:
+            statement, parameters = update_rows(self._connection, detection_executions, rows)
+            await self._connection.execute(statement.values(lease_until=None), parameters)
 
     async def leases_run_out(self, limit: int) -> Sequence[sa.RowMapping]:
         """Dispatched checks whose lease is over, locked; those another process holds are left out."""
         query = (
             sa.select(detection_executions)
-            .where(_c.status == CheckStatus.DISPATCHED, _c.lease_until < self._now)
+            .where(_DISPATCHED, _c.lease_until < self._now)
             .order_by(_c.lease_until)
             .limit(limit)
             .with_for_update(skip_locked=True)
         )
         return (await self._connection.execute(query)).mappings().all()
 
-    async def _update_each(
-        self, rows: Sequence[Mapping[str, Any]], same: Mapping[str, Any], *, any_status: bool = False
-    ) -> None:
-        if not rows:
-            return
-        changed = {name: sa.bindparam(f"new_{name}", type_=_c[name].type) for name in rows[0] if name != "id"}
-        statement = sa.update(detection_executions).where(_c.id == sa.bindparam("row_id"))
-        if not any_status:
-            statement = statement.where(_c.status == CheckStatus.DISPATCHED)
-        await self._connection.execute(
-            statement.values({**changed, **same}),
-            [
-                {"row_id": row["id"], **{f"new_{name}": row[name] for name in changed}}
-                for row in sorted(rows, key=lambda row: row["id"])
-            ],
-        )
+    async def _hold(self, ids: Sequence[UUID]) -> None:
+        """Lock checks in the order in which everybody locks them."""
+        query = sa.select(_c.id).where(one_of(self._connection, _c.id, ids)).order_by(_c.id).with_for_update()
+        await self._connection.execute(query)
 
     # --- report --------------------------------------------------------------------------------------------
 
-    async def open_count(self, operation_ids: Sequence[UUID] | None = None) -> int:
-        """How many checks still wait for their verdict, of these operations or of all."""
-        query = sa.select(sa.func.count()).select_from(detection_executions).where(_c.status.in_(OPEN))
-        if operation_ids is not None:
-            query = query.where(_c.operation_id.in_(operation_ids))
-        count: int = (await self._connection.execute(query)).scalar_one()
-        return count
+    async def progress(self, operation_ids: Sequence[UUID]) -> Progress:
+        """How far the checks of these operations are."""
+        dispatched = _c.status.in_((CheckStatus.DISPATCHED, CheckStatus.RUNNING))
+        pending = _c.status == CheckStatus.PENDING
+        query = sa.select(
+            sa.func.count(),
+            sa.func.count().filter(sa.or_(dispatched, sa.and_(pending, _c.available_at <= self._now))),
+            sa.func.count().filter(pending, _c.available_at > self._now),
+            sa.func.min(_c.available_at).filter(pending, _c.available_at > self._now),
+        ).where(_c.operation_id.in_(operation_ids))
+        total, busy, waiting, next_look = (await self._connection.execute(query)).one()
+        return Progress(closed=total - busy - waiting, busy=busy, waiting=waiting, next_look=next_look)

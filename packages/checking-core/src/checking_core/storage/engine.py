@@ -6,7 +6,7 @@ then writes, loses updates without an error) and a separate read-only engine, so
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from sqlalchemy import exc
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import StaticPool
 
-from checking_core.errors import SchemaOutdatedError, StoreRejectedError, StoreUnavailableError
+from checking_core.errors import ConfigurationError, SchemaOutdatedError, StoreRejectedError, StoreUnavailableError
 from checking_core.storage.tables import SCHEMA
 
 __all__ = ["is_sqlite", "open_reader", "open_writer", "store_errors"]
@@ -25,6 +25,7 @@ __all__ = ["is_sqlite", "open_reader", "open_writer", "store_errors"]
 _OPTIONS: dict[str, Any] = {
     "json_serializer": lambda value: json.encode(value).decode(),
     "json_deserializer": json.decode,
+    "hide_parameters": True,  # an error's text is logged, rows are not
 }
 _PRAGMAS = ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON", "busy_timeout=5000", "temp_store=MEMORY")
 _REJECTED = ("22", "23")
@@ -39,31 +40,55 @@ def is_sqlite(url: str) -> bool:
 def open_writer(url: str) -> AsyncEngine:
     """The engine that transactions of the flow use. Nothing is connected yet."""
     if not is_sqlite(url):
-        return create_async_engine(url, pool_size=5, max_overflow=5, pool_pre_ping=True, pool_timeout=10, **_OPTIONS)
-    _create_folder(url)
-    engine = create_async_engine(url, poolclass=StaticPool, **_OPTIONS)
-    sa.event.listen(engine.sync_engine, "connect", _on_connect)
-    sa.event.listen(engine.sync_engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
-    return _translated(engine)
+        return _postgres(url)
+    return _sqlite(url, begin="BEGIN IMMEDIATE", pragmas=_PRAGMAS, poolclass=StaticPool)
 
 
 def open_reader(url: str) -> AsyncEngine:
     """The engine for reads: its own connections on SQLite, refused any write."""
     if not is_sqlite(url):
-        return create_async_engine(
-            url,
-            pool_size=5,
-            max_overflow=5,
-            pool_pre_ping=True,
-            pool_timeout=10,
-            execution_options={"postgresql_readonly": True, "isolation_level": "REPEATABLE READ"},
-            **_OPTIONS,
-        )
-    engine = create_async_engine(url, pool_size=4, **_OPTIONS)
-    sa.event.listen(engine.sync_engine, "connect", _on_connect)
-    sa.event.listen(engine.sync_engine, "connect", lambda raw, _: _set(raw, "query_only=ON"))
-    sa.event.listen(engine.sync_engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN"))
-    return _translated(engine)
+        return _postgres(url).execution_options(postgresql_readonly=True, isolation_level="REPEATABLE READ")
+    return _sqlite(url, begin="BEGIN", pragmas=(*_PRAGMAS, "query_only=ON"), pool_size=4)
+
+
+def _postgres(url: str) -> AsyncEngine:
+    engine = create_async_engine(url, pool_size=5, max_overflow=5, pool_pre_ping=True, pool_timeout=10, **_OPTIONS)
+    sa.event.listen(engine.sync_engine, "do_connect", _connect_to_postgres)
+    return engine
+
+
+def _connect_to_postgres(dialect: Any, _: Any, args: Any, options: Any) -> Any:
+    """Connect; SQLAlchemy lets the driver's own errors through here, unlike everywhere else."""
+    driver = dialect.loaded_dbapi.asyncpg
+    try:
+        return dialect.connect(*args, **options)
+    except (driver.PostgresError, driver.InterfaceError) as error:
+        raise _unavailable(error) from error
+
+
+def _sqlite(url: str, *, begin: str, pragmas: Sequence[str], **pool: Any) -> AsyncEngine:
+    path = sa.make_url(url).database
+    if path in (None, "", ":memory:"):
+        raise ConfigurationError("the database has to be a file: write sqlite+aiosqlite:///checking.db")
+    engine = create_async_engine(url, **pool, **_OPTIONS)
+
+    @sa.event.listens_for(engine.sync_engine, "do_connect")
+    def create_folder(*_: Any) -> None:
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+
+    @sa.event.listens_for(engine.sync_engine, "connect")
+    def set_up(raw: Any, _: Any) -> None:
+        raw.isolation_level = None  # the driver must not begin transactions behind our back
+        cursor = raw.cursor()
+        for pragma in pragmas:
+            cursor.execute(f"PRAGMA {pragma}")
+        cursor.close()
+
+    @sa.event.listens_for(engine.sync_engine, "begin")
+    def start(connection: sa.Connection) -> None:
+        connection.exec_driver_sql(begin)
+
+    return engine.execution_options(schema_translate_map={SCHEMA: None})
 
 
 @contextmanager
@@ -78,55 +103,38 @@ def store_errors() -> Iterator[None]:
     try:
         yield
     except (OSError, TimeoutError, exc.TimeoutError) as error:
-        raise StoreUnavailableError(f"the database does not answer: {_first_line(error)}") from error
+        raise _unavailable(error) from error
     except exc.DBAPIError as error:
         raise _meaning(error) from error
-    except OverflowError as error:  # SQLite's driver, before SQLAlchemy can wrap it
-        raise StoreRejectedError(f"the database refused the data: {_first_line(error)}") from error
+    except exc.StatementError as error:  # a value that our types refuse
+        raise _rejected(error.orig or error) from error
+    except (
+        OverflowError,
+        UnicodeError,
+    ) as error:  # a value that SQLite's driver refuses, before SQLAlchemy can wrap it
+        raise _rejected(error) from error
 
 
 def _meaning(error: exc.DBAPIError) -> Exception:
-    state = getattr(error.orig, "sqlstate", None) or ""
-    text = _first_line(error.orig or error)
+    cause = error.orig or error
+    cause = cause.__cause__ or cause  # asyncpg's own error below the one that SQLAlchemy makes of it
+    state = getattr(cause, "sqlstate", None) or ""
+    text = _first_line(cause)
     if state in _OUTDATED or "no such table" in text or "has no column named" in text or "no such column" in text:
         return SchemaOutdatedError(f"the database schema is not this version's ({text}); run: checking db upgrade")
-    if (
-        state.startswith(_REJECTED)
-        or isinstance(error, exc.DataError | exc.IntegrityError)
-        or _refused_by_driver(error)
-    ):
-        return StoreRejectedError(f"the database refused the data: {text}")
-    return StoreUnavailableError(f"the database does not answer: {text}")
+    # a driver refuses a number that does not fit before the database sees it, with an error of its own class
+    refused = isinstance(error, exc.DataError | exc.IntegrityError) or isinstance(cause, ValueError | OverflowError)
+    return _rejected(cause) if refused or state.startswith(_REJECTED) else _unavailable(cause)
 
 
-def _refused_by_driver(error: exc.DBAPIError) -> bool:
-    """Drivers refuse a number that does not fit before the database sees it, and say so in their own classes."""
-    causes = (error.orig, getattr(error.orig, "__cause__", None))
-    return any(isinstance(cause, ValueError | OverflowError) for cause in causes)
+def _rejected(error: BaseException) -> StoreRejectedError:
+    return StoreRejectedError(f"the database refused the data: {_first_line(error)}")
+
+
+def _unavailable(error: BaseException) -> StoreUnavailableError:
+    return StoreUnavailableError(f"the database does not answer: {_first_line(error)}")
 
 
 def _first_line(error: BaseException) -> str:
     lines = str(error).splitlines() or [type(error).__name__]
     return lines[0][:300]
-
-
-def _create_folder(url: str) -> None:
-    database = sa.make_url(url).database
-    if database and database != ":memory:":
-        Path(database).parent.mkdir(parents=True, exist_ok=True)
-
-
-def _on_connect(raw: Any, _: Any) -> None:
-    raw.isolation_level = None  # the driver must not begin transactions behind our back
-    _set(raw, *_PRAGMAS)
-
-
-def _set(raw: Any, *pragmas: str) -> None:
-    cursor = raw.cursor()
-    for pragma in pragmas:
-        cursor.execute(f"PRAGMA {pragma}")
-    cursor.close()
-
-
-def _translated(engine: AsyncEngine) -> AsyncEngine:
-    return engine.execution_options(schema_translate_map={SCHEMA: None})

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
-from typing import Any
+from datetime import UTC, datetime
+from typing import Any, TypeAlias
 from uuid import UUID
 
 import sqlalchemy as sa
 from msgspec import to_builtins
 from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.sql.expression import ColumnCollection
 
 from checking_core.contracts import ExecutionFacts, LinkMessage, execution_id_of
+from checking_core.storage.batch import insert_rows, one_of
 from checking_core.storage.tables import execution_results
-from checking_core.storage.upsert import insert
 
-__all__ = ["Executions"]
+__all__ = ["Executions", "told_order"]
 
-_KEPT = {"id", "operation_id", "link_id", "revision", "created_at"}
+Columns: TypeAlias = "ColumnCollection[str, sa.ColumnElement[Any]]"
 
 
 class Executions:
@@ -32,38 +33,45 @@ class Executions:
 
         A later and different result of a link becomes a new revision of its row; anything else changes nothing.
 
+        Later is what ``told_order`` says. The operations must have been accepted before, in the same transaction.
+
         Returns:
             The revision, by row id, of each row that was written; 1 is a new row. Of several messages of one link
-            in the batch each counts, in the order of their times.
+            in the batch each counts, in their order.
         """
         written: dict[UUID, int] = {}
-        rounds = _rounds(messages)
-        for rows in rounds:
-            written |= await self._upsert([self._row(message) for message in rows])
+        for told in _rounds(messages):
+            rows = [self._row(message) for message in told]
+            revised = await self._write(rows)
+            if len(revised) < len(rows):
+                await self._note_repeated([row for row in rows if row["id"] not in revised])
+            written |= revised
         return written
 
-    async def _upsert(self, rows: list[dict[str, Any]]) -> dict[UUID, int]:
-        statement = insert(self._connection, execution_results)
+    async def _write(self, rows: list[dict[str, Any]]) -> dict[UUID, int]:
+        statement, parameters = insert_rows(self._connection, execution_results, rows)
         new, old = statement.excluded, execution_results.c
-        later = sa.or_(
-            sa.and_(new.finished_at.is_not(None), old.finished_at.is_(None)),
-            new.finished_at > old.finished_at,
-            sa.and_(
-                new.finished_at.is_not_distinct_from(old.finished_at),
-                new.reported_at > old.reported_at,
-                new.link_state != old.link_state,
-            ),
-        )
-        changed = {column.name: new[column.name] for column in execution_results.c if column.name not in _KEPT}
+        different = sa.or_(*(new[name].is_distinct_from(old[name]) for name in _FACTS))
         result = await self._connection.execute(
             statement.on_conflict_do_update(
-                index_elements=[old.operation_id, old.link_id],
-                set_={**changed, "revision": old.revision + 1},
-                where=later,
+                index_elements=[old.id],
+                set_={name: new[name] for name in (*_FACTS, *_OF_MESSAGE)} | {"revision": old.revision + 1},
+                where=sa.and_(_later(new, old), different),
             ).returning(old.id, old.revision),
-            rows,
+            parameters,
         )
         return {row.id: row.revision for row in result}
+
+    async def _note_repeated(self, rows: list[dict[str, Any]]) -> None:
+        """Remember when a result was last told, so that what was told before it stays older."""
+        statement, parameters = insert_rows(self._connection, execution_results, rows)
+        new, old = statement.excluded, execution_results.c
+        await self._connection.execute(
+            statement.on_conflict_do_update(
+                index_elements=[old.id], set_={"reported_at": new.reported_at}, where=_later(new, old)
+            ),
+            parameters,
+        )
 
     def _row(self, message: LinkMessage) -> dict[str, Any]:
         execution = message.execution
@@ -88,7 +96,7 @@ class Executions:
 
     async def by_ids(self, ids: Sequence[UUID]) -> dict[UUID, sa.RowMapping]:
         """Executions by row id, without the bulky columns."""
-        query = sa.select(*_SLIM).where(execution_results.c.id.in_(ids))
+        query = sa.select(*_SLIM).where(one_of(self._connection, execution_results.c.id, ids))
         return {row["id"]: row for row in (await self._connection.execute(query)).mappings()}
 
     async def of_operation(self, operation_id: UUID) -> Sequence[sa.RowMapping]:
@@ -114,6 +122,28 @@ _SAME_NAME = tuple(
     field for field in ExecutionFacts.__struct_fields__ if field in execution_results.c and field != "agent"
 )
 _SLIM = tuple(column for column in execution_results.c if column.name not in ("raw_message", "result_data"))
+_OF_MESSAGE = ("raw_message", "reported_at")
+_OF_ROW = ("id", "operation_id", "link_id", "revision", "created_at")
+_FACTS = tuple(column.name for column in execution_results.c if column.name not in (*_OF_ROW, *_OF_MESSAGE))
+_NEVER = datetime.min.replace(tzinfo=UTC)
+
+
+def told_order(message: LinkMessage) -> tuple[datetime, datetime]:
+    """Sorts the messages of one link: by end of the execution, an unknown end first, then by their own time."""
+    assert message.execution is not None  # noqa: S101 - callers pass link messages only
+    return message.execution.finished_at or _NEVER, message.timestamp
+
+
+def _later(new: Columns, old: Columns) -> sa.ColumnElement[bool]:
+    """``told_order`` in SQL. The same text again is never later: it may have no time but that of its receipt."""
+    return sa.and_(
+        new.raw_message.is_distinct_from(old.raw_message),
+        sa.or_(
+            sa.and_(new.finished_at.is_not(None), old.finished_at.is_(None)),
+            new.finished_at > old.finished_at,
+            sa.and_(new.finished_at.is_not_distinct_from(old.finished_at), new.reported_at > old.reported_at),
+        ),
+    )
 
 
 def _rounds(messages: Sequence[LinkMessage]) -> list[list[LinkMessage]]:
@@ -122,11 +152,9 @@ def _rounds(messages: Sequence[LinkMessage]) -> list[list[LinkMessage]]:
     Each round is ordered by row id, so that parallel batches lock rows in the same order.
     """
     by_link: dict[UUID, list[LinkMessage]] = {}
-    for message in messages:
-        execution = message.execution
-        assert execution is not None  # noqa: S101 - callers pass link messages only
-        by_link.setdefault(execution_id_of(message.operation.operation_id, execution.link_id), []).append(message)
-    for told in by_link.values():
-        told.sort(key=lambda one: ((one.execution and one.execution.finished_at) or one.timestamp, one.timestamp))
+    for message in sorted(messages, key=told_order):
+        assert message.execution is not None  # noqa: S101 - callers pass link messages only
+        row_id = execution_id_of(message.operation.operation_id, message.execution.link_id)
+        by_link.setdefault(row_id, []).append(message)
     depth = max(map(len, by_link.values()), default=0)
     return [[told[k] for _, told in sorted(by_link.items()) if len(told) > k] for k in range(depth)]

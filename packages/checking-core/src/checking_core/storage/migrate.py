@@ -11,16 +11,19 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
-from sqlalchemy.pool import NullPool
+from alembic.util import CommandError
+from sqlalchemy.ext.asyncio import AsyncConnection
 
-from checking_core.errors import SchemaOutdatedError
-from checking_core.storage.engine import is_sqlite, open_writer, store_errors
+from checking_core.errors import ConfigurationError, SchemaOutdatedError
+from checking_core.storage.engine import open_writer, store_errors
 from checking_core.storage.tables import SCHEMA
 
-__all__ = ["check", "current", "downgrade", "head", "setup_sql", "upgrade"]
+__all__ = ["check", "current", "downgrade", "head", "revision", "setup_sql", "upgrade"]
 
 T = TypeVar("T")
+
+_ONE_AT_A_TIME = 0x636862
+"""Number of the lock that a migration holds; claims have their own."""
 
 
 def head() -> str:
@@ -31,13 +34,19 @@ def head() -> str:
 
 
 async def upgrade(url: str, revision: str = "head") -> None:
-    """Bring the schema to a revision. Raises ``StoreUnavailableError``."""
-    await _with_connection(url, lambda connection: command.upgrade(_config(connection), revision))
+    """Bring the schema to a revision.
+
+    Raises:
+        ConfigurationError: this release knows no such revision.
+        SchemaOutdatedError: a newer release made the schema.
+        StoreUnavailableError: the database does not answer.
+    """
+    await _migrate(url, command.upgrade, revision)
 
 
 async def downgrade(url: str, revision: str) -> None:
-    """Take the schema back to a revision; ``base`` removes everything. Raises ``StoreUnavailableError``."""
-    await _with_connection(url, lambda connection: command.downgrade(_config(connection), revision))
+    """Take the schema back to a revision; ``base`` removes everything. Raises as ``upgrade``."""
+    await _migrate(url, command.downgrade, revision)
 
 
 async def current(url: str) -> str | None:
@@ -45,9 +54,15 @@ async def current(url: str) -> str | None:
     return await _with_connection(url, _current)
 
 
+async def revision(connection: AsyncConnection) -> str | None:
+    """The revision of the database behind an open connection, which may be one that only reads."""
+    return await connection.run_sync(_current)
+
+
 async def check(url: str) -> None:
     """Raise ``SchemaOutdatedError`` unless the database is at the revision that this release needs."""
     found, wanted = await current(url), head()
+    _refuse_unknown(found)
     if found != wanted:
         raise SchemaOutdatedError(
             f"the database schema is at revision {found or 'none'}, this release needs {wanted};"
@@ -72,18 +87,35 @@ def _quoted(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
+async def _migrate(url: str, move: Callable[[Config, str], None], revision: str) -> None:
+    def work(connection: sa.Connection) -> None:
+        if connection.dialect.name == "postgresql":
+            connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_ONE_AT_A_TIME)))
+        _refuse_unknown(_current(connection))
+        try:
+            move(_config(connection), revision)
+        except CommandError as error:
+            raise ConfigurationError(f"revision {revision}: {error}") from error
+
+    await _with_connection(url, work)
+
+
+def _refuse_unknown(found: str | None) -> None:
+    known = {script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions()}
+    if found is not None and found not in known:
+        raise SchemaOutdatedError(
+            f"a newer release of Checking made the database schema (revision {found}); install that release here"
+        )
+
+
 async def _with_connection(url: str, work: Callable[[sa.Connection], T]) -> T:
     with store_errors():
-        engine = open_writer(url) if is_sqlite(url) else _one_connection(url)
+        engine = open_writer(url)
         try:
             async with engine.begin() as connection:
                 return await connection.run_sync(work)
         finally:
             await engine.dispose()
-
-
-def _one_connection(url: str) -> AsyncEngine:
-    return create_async_engine(url, poolclass=NullPool)
 
 
 def _current(connection: sa.Connection) -> str | None:
@@ -94,6 +126,7 @@ def _current(connection: sa.Connection) -> str | None:
 
 def _config(connection: sa.Connection | None = None) -> Config:
     config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    folder = str(Path(__file__).parent / "migrations")
+    config.set_main_option("script_location", folder.replace("%", "%%"))
     config.attributes["connection"] = connection
     return config

@@ -11,10 +11,10 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 from uuid_utils.compat import uuid7
 
-from checking_core.contracts import LinkMessage, OperationFacts
+from checking_core.contracts import LinkMessage
+from checking_core.storage.batch import insert_rows
 from checking_core.storage.listing import Page, page_of
 from checking_core.storage.tables import operations
-from checking_core.storage.upsert import insert
 
 __all__ = ["Operations"]
 
@@ -27,49 +27,56 @@ class Operations:
         self._now = now
 
     async def accept_batch(self, messages: Iterable[LinkMessage]) -> None:
-        """Store every operation that the messages name; of several states the one told last stands."""
-        latest: dict[UUID, LinkMessage] = {}
+        """Store every operation that the messages name, and hold their rows until the transaction ends.
+
+        Of several states the one told last stands, of several names and starts the first that was stored; in
+        whatever order and batches the messages come. That the rows are held, changed or not, keeps two batches of
+        one operation from inserting the same executions at the same time.
+        """
+        told: dict[UUID, list[LinkMessage]] = {}
         for message in sorted(messages, key=lambda message: message.timestamp):
-            latest[message.operation.operation_id] = message
-        rows = [self._row(message.operation, message.timestamp) for _, message in sorted(latest.items())]
-        if not rows:
-            return
-        statement = insert(self._connection, operations)
-        newer = sa.and_(
-            statement.excluded.state_at > sa.func.coalesce(operations.c.state_at, statement.excluded.state_at),
-            sa.or_(
-                operations.c.state.is_distinct_from(sa.func.coalesce(statement.excluded.state, operations.c.state)),
-                sa.and_(operations.c.name == "", statement.excluded.name != ""),
-            ),
-        )
+            told.setdefault(message.operation.operation_id, []).append(message)
+        if told:
+            await self._upsert([self._row(same) for _, same in sorted(told.items())])
+
+    async def _upsert(self, rows: list[dict[str, Any]]) -> None:
+        statement, parameters = insert_rows(self._connection, operations, rows)
+        new, old = statement.excluded, operations.c
+        newer = sa.and_(new.state.is_not(None), sa.or_(old.state_at.is_(None), new.state_at > old.state_at))
+        named = sa.and_(old.name == "", new.name != "")
+        started = sa.and_(old.operation_start.is_(None), new.operation_start.is_not(None))
         await self._connection.execute(
             statement.on_conflict_do_update(
-                index_elements=[operations.c.operation_id],
+                index_elements=[old.operation_id],
                 set_={
-                    "state": sa.func.coalesce(statement.excluded.state, operations.c.state),
-                    "state_at": statement.excluded.state_at,
-                    "name": sa.case((statement.excluded.name != "", statement.excluded.name), else_=operations.c.name),
-                    "operation_start": sa.func.coalesce(
-                        operations.c.operation_start, statement.excluded.operation_start
-                    ),
-                    "updated_at": statement.excluded.updated_at,
+                    "state": sa.case((newer, new.state), else_=old.state),
+                    "state_at": sa.case((newer, new.state_at), else_=old.state_at),
+                    "name": sa.case((named, new.name), else_=old.name),
+                    "operation_start": sa.case((started, new.operation_start), else_=old.operation_start),
+                    "metadata": sa.case((started, new.metadata), else_=old.metadata),
+                    "updated_at": new.updated_at,
                 },
-                where=newer,
+                where=sa.or_(newer, named, started),
             ),
-            rows,
+            parameters,
         )
 
-    def _row(self, operation: OperationFacts, told_at: datetime) -> dict[str, Any]:
+    def _row(self, told: Sequence[LinkMessage]) -> dict[str, Any]:
+        """What messages of one operation, oldest first, tell of it together."""
+        operation = told[0].operation
+        named = next((message.operation for message in told if message.operation.name), operation)
+        started = next((message.operation for message in told if message.operation.operation_start), operation)
+        stated = next((message for message in reversed(told) if message.operation.state), None)
         return {
             "id": uuid7(),
             "operation_id": operation.operation_id,
             "source": operation.source,
             "source_id": operation.source_id,
-            "name": operation.name,
-            "operation_start": operation.operation_start,
-            "state": operation.state,
-            "state_at": told_at,
-            "metadata": {"naive_start": True} if operation.naive_start else None,
+            "name": named.name,
+            "operation_start": started.operation_start,
+            "state": stated.operation.state if stated else None,
+            "state_at": stated.timestamp if stated else None,
+            "metadata": {"naive_start": True} if started.naive_start else None,
             "created_at": self._now,
             "updated_at": self._now,
         }

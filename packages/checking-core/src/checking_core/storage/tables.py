@@ -129,7 +129,7 @@ detection_executions = sa.Table(
     _time("available_at", nullable=False),
     _time("deadline", nullable=False),
     _time("lease_until"),
-    sa.Column("task_id", sa.Uuid, nullable=False, unique=True),
+    sa.Column("task_id", sa.Uuid, nullable=False),
     sa.Column("retry_count", sa.Integer, nullable=False),
     sa.Column("max_retries", sa.Integer, nullable=False),
     _time("started_at"),

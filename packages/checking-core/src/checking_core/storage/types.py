@@ -2,32 +2,47 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.dialects import sqlite
 from sqlalchemy.dialects.postgresql import JSONB
 
-__all__ = ["Json", "UtcDateTime", "enum_column"]
+__all__ = ["Json", "UtcDateTime", "enum_column", "with_offset"]
 
 Json = sa.JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresql")
 """JSON on SQLite, JSONB on PostgreSQL; a Python ``None`` is SQL NULL."""
 
 
+def with_offset(value: datetime) -> datetime:
+    """The same time. Raises ``ValueError`` for a naive one: it would silently mean another hour elsewhere."""
+    if value.tzinfo is None:
+        raise ValueError("a stored time needs an offset")
+    return value
+
+
+class _Text(sqlite.DATETIME):
+    """SQLite's text of a time in a third of its own way's time: a batch of 200 messages binds thousands."""
+
+    def bind_processor(self, dialect: sa.Dialect) -> Callable[[datetime | None], str | None]:  # noqa: ARG002
+        """Naive times, for SQLite keeps no offset."""
+        return lambda value: None if value is None else value.isoformat(" ", "microseconds")
+
+
 class UtcDateTime(sa.types.TypeDecorator[datetime]):
     """Aware UTC in, aware UTC out. SQLite keeps no offset, so text there is always UTC."""
 
-    impl = sa.DateTime(timezone=True)
+    impl = sa.DateTime(timezone=True).with_variant(_Text, "sqlite")
     cache_ok = True
 
     def process_bind_param(self, value: datetime | None, dialect: sa.Dialect) -> datetime | None:
-        """Refuse naive times: they would silently mean another hour on another machine."""
+        """Refuse naive times; drop the offset where the database would."""
         if value is None:
             return None
-        if value.tzinfo is None:
-            raise ValueError("a stored time needs an offset")
-        value = value.astimezone(UTC)
+        value = with_offset(value).astimezone(UTC)
         return value.replace(tzinfo=None) if dialect.name == "sqlite" else value
 
     def process_result_value(self, value: datetime | None, dialect: sa.Dialect) -> datetime | None:  # noqa: ARG002

@@ -1,13 +1,14 @@
 """Alembic's entry: runs migrations on the connection that ``migrate.py`` hands over, in its transaction."""
 
+import sqlalchemy as sa
 from alembic import context
 
 from checking_core.storage.tables import SCHEMA, metadata
 
 connection = context.config.attributes["connection"]
 schema = None if connection.dialect.name == "sqlite" else SCHEMA
-if schema:
-    connection.exec_driver_sql(f"CREATE SCHEMA IF NOT EXISTS {schema}")
+if schema and not sa.inspect(connection).has_schema(schema):  # IF NOT EXISTS asks for the right to create all the same
+    connection.execute(sa.schema.CreateSchema(schema))
 context.configure(
     connection=connection,
     target_metadata=metadata,

@@ -194,7 +194,6 @@ def _detection_executions(schema: str | None) -> None:
             ondelete="CASCADE",
         ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_detection_executions")),
-        sa.UniqueConstraint("task_id", name=op.f("uq_detection_executions_task_id")),
         schema=schema,
     )
     op.create_index(
