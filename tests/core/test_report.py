@@ -350,7 +350,7 @@ def test_every_reason_that_a_person_can_mend_has_a_remedy() -> None:
 
 def test_expectations_that_were_not_met_are_counted() -> None:
     lines = [line(step=n, outcome=Outcome.NONE, met=Met.NO) for n in (1, 2)]
-    assert next_steps(report_of(*lines)) == ["2 expectations are not met: the defences to work on."]
+    assert next_steps(report_of(*lines)) == ["2 checks do not meet what is expected: defences to work on."]
 
 
 def test_an_execution_that_nobody_expected_asks_for_an_expectation() -> None:
@@ -363,7 +363,7 @@ def test_an_execution_that_nobody_expected_asks_for_an_expectation() -> None:
 
 def test_markdown_ends_with_what_to_do_next() -> None:
     document = to_markdown(report_of(line(outcome=Outcome.NONE, met=Met.NO)))
-    assert document.endswith("## What to do next\n\n* 1 expectation is not met: the defences to work on.\n")
+    assert document.endswith("## What to do next\n\n* 1 check does not meet what is expected: defences to work on.\n")
 
 
 # --- list of operations ------------------------------------------------------------------------------------------

@@ -54,7 +54,7 @@ def _inconclusive(report: OperationReport) -> Iterator[str]:
 
 def _not_met(report: OperationReport) -> Iterator[str]:
     if count := report.summary.by_met[Met.NO]:
-        yield f"{count} {_are(count, 'expectation')} not met: the defences to work on."
+        yield f"{count} {'check does' if count == 1 else 'checks do'} not meet what is expected: defences to work on."
 
 
 def _unexpected(report: OperationReport) -> Iterator[str]:

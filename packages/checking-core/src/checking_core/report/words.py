@@ -31,10 +31,11 @@ def moment(when: datetime | None) -> str:
     return when.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%SZ") if when else ""
 
 
-def procedure_of(execution: ReportedExecution) -> str:
+def procedure_of(execution: ReportedExecution, *, technique: bool = True) -> str:
     """Technique and name, the command where there is no name; what became of it unless it simply ran."""
     state = "" if execution.run_state is RunState.RAN else f"{execution.run_state}:"
-    return " ".join(filter(None, (state, execution.technique_id, execution.procedure_name or execution.command)))
+    number = execution.technique_id if technique else ""
+    return " ".join(filter(None, (state, number, execution.procedure_name or execution.command)))
 
 
 def check_of(check: ReportedCheck) -> str:
