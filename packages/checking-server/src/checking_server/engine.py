@@ -88,12 +88,13 @@ class Engine:
         if self.store.embedded:
             await self._take_over()
         async with asyncio.TaskGroup() as parts:
+            if self._worker is not None:
+                parts.create_task(self._worker.run(stop))
+                await first_of(self._worker.serving, stop)
             for consumer in self._consumers():
                 parts.create_task(consumer.run(stop))
             parts.create_task(self._timer(self.dispatch, stop, self._due))
             parts.create_task(self._timer(self.expire, stop, asyncio.Event()))
-            if self._worker is not None:
-                parts.create_task(self._worker.run(stop))
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:

@@ -50,6 +50,9 @@ class Worker:
         self._settings = settings
         self._host = host
         self._drain = drain
+        self._unserved: set[str] = set()
+        self.serving = asyncio.Event()
+        """Set once every queue has its consumer: what is sent from then on finds one."""
 
     async def run(self, stop: asyncio.Event) -> None:
         """Serve until ``stop`` is set; then finish what runs, publish it, and give the rest back.
@@ -58,6 +61,8 @@ class Worker:
         """
         queues = self._queues()
         log.info("worker_started", backends=sorted(self._detectors), queues=queues)
+        self._unserved = set(queues)
+        self._served(None)
         try:
             async with asyncio.TaskGroup() as group:
                 for queue in queues:
@@ -80,7 +85,13 @@ class Worker:
         concurrency = self._settings.concurrency
         subscription = await persist(lambda: self._transport.subscribe(queue, prefetch=concurrency), stop)
         if subscription is not None:
+            self._served(queue)
             await Lane(subscription, self._transport, self._answer, concurrency).serve(stop, drain=self._drain)
+
+    def _served(self, queue: str | None) -> None:
+        self._unserved.discard(queue or "")
+        if not self._unserved:
+            self.serving.set()
 
     async def _answer(self, delivery: Delivery, task: DetectionTask) -> Answered:
         """Run one task to its message. Binds the ids for every log line of this asyncio task."""

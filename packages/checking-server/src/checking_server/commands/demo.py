@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
+from pydantic import SecretStr
 from rich.console import Console
 
 from checking_core import log
@@ -25,7 +26,8 @@ from checking_core.transport.settings import TopologySettings
 from checking_server import demo as bundle
 from checking_server.bootstrap import Settings, open_engine
 from checking_server.commands.ingest import carry_out
-from checking_server.commands.report import show
+from checking_server.commands.report_table import show
+from checking_server.commands.terminal import say, terminal
 from checking_server.feed import Feed
 from checking_server.flow.report import report
 from checking_server.settings import ApiSettings, FlowSettings
@@ -47,11 +49,11 @@ async def demo(
     """
     with tempfile.TemporaryDirectory(prefix="checking-demo-") as folder:
         await _run(_settings(keep or Path(folder) / "demo.db"))
-    console = Console()
-    console.print(f"Next: the files behind this are in {Path(bundle.__file__).parent}", soft_wrap=True, highlight=False)
-    console.print("  your own operation   checking ingest FILE --expectations FILE", highlight=False)
+    console = terminal()
+    say(console, f"The files behind this: {Path(bundle.__file__).parent}")
     if keep is not None:
-        console.print(f"  this report again    CHECKING_DATABASE_URL=sqlite:///{keep} checking report latest")
+        say(console, f"This report again: CHECKING_DATABASE_URL=sqlite:///{keep} checking report latest")
+    say(console, "Your own operation: checking ingest FILE --expectations FILE, then checking report latest")
     return 0
 
 
@@ -63,7 +65,7 @@ async def _run(settings: Settings) -> None:
         async with engine.running():
             await feed.take(bundle.messages(datetime.now(UTC)))
             await carry_out(engine, list(feed.operations), progress, wait=True)
-        show(await report(engine.store, "latest"), Console())
+        show(await report(engine.store, "latest"), terminal())
 
 
 def _settings(database: Path) -> Settings:
@@ -71,7 +73,7 @@ def _settings(database: Path) -> Settings:
     os.environ[f"{_PREFIX}SCENARIO"] = str(bundle.scenario())
     backend = BackendSettings(plugin="mock", env_prefix=_PREFIX)
     return Settings(
-        database=DatabaseSettings(url=f"sqlite:///{database}"),
+        database=DatabaseSettings(url=SecretStr(f"sqlite:///{database}")),
         broker=BrokerSettings(url=None),
         topology=TopologySettings(),
         backends=BackendsSettings(backends=dict.fromkeys(bundle.BACKENDS, backend)),

@@ -40,7 +40,9 @@ async def ingest(
     Exit code 1 if any message was rejected.
     """
     settings = with_expectations(Settings.from_environment(), expectations)
-    log.configure(settings.log.level, settings.log.format, settings.log.file)
+    # a person waits here: unless they asked for lines of every step, problems only
+    level = settings.log.level if "level" in settings.log.model_fields_set else "WARNING"
+    log.configure(level, settings.log.format, settings.log.file)
     console = Console(stderr=True)
     async with open_engine(settings) as engine:
         feed = Feed(engine.accept, settings.flow.batch_size)

@@ -13,7 +13,7 @@ import structlog
 
 from checking_core.contracts import CheckStatus, DetectionResult, Outcome, Timing, decode_result, task_id_of
 from checking_core.errors import RejectedMessageError
-from checking_core.matching.judge import judge, result_axes_from_original
+from checking_core.matching.judge import original_verdict
 from checking_core.matching.looks import next_look
 from checking_core.storage import Store, UnitOfWork
 from checking_core.transport.base import Message
@@ -91,7 +91,7 @@ class _Batch:
         if not _is_awaited(check, result):
             return Gathered.REPEATED
         if result.outcome is None:
-            result = _judged(result, proven=self._now >= check["deadline"])
+            result = original_verdict(result, deadline_passed=self._now >= check["deadline"])
         due = None if result.final else self._next_look(check)
         if due is None:
             return self._close(check, result)
@@ -150,15 +150,6 @@ def _is_awaited(check: Row, result: DetectionResult) -> bool:
     """The answer of the current look, to a check that is open or that the engine itself gave up."""
     given_up = check["status"] is CheckStatus.FAILED and check["execution_metadata"].get("closed_by") == BY_ENGINE
     return bool(result.id == check["task_id"] and (is_open(check["status"]) or given_up))
-
-
-def _judged(result: DetectionResult, *, proven: bool) -> DetectionResult:
-    """The verdict of a worker of the original system, which tells only whether it detected something."""
-    verdict = judge(result_axes_from_original(result.detected, result.status), proven=proven)
-    axes = msgspec.structs.asdict(verdict.axes)
-    return msgspec.structs.replace(
-        result, **axes, outcome=verdict.outcome, reason=verdict.reason, detected=verdict.detected, final=verdict.final
-    )
 
 
 def _unmoved(check: Row) -> dict[str, Any]:

@@ -14,7 +14,7 @@ async def wait_for(event: asyncio.Event, seconds: float) -> None:
         await asyncio.wait_for(event.wait(), seconds)
 
 
-async def first_of(*events: asyncio.Event, seconds: float) -> None:
+async def first_of(*events: asyncio.Event, seconds: float | None = None) -> None:
     """Wait until one of the events is set, at most so long."""
     waits = [asyncio.create_task(event.wait()) for event in events]
     try:
