@@ -212,7 +212,8 @@ def test_words_that_only_look_like_secrets_are_logged(key: str):
 def test_nobody_forges_a_line_or_steers_the_terminal(text: Callable[[], str]):
     forged = "ws01\n2026-01-01T00:00:00Z [info] forged\r\x1b[2J\x9b31m\u202egnp.exe\u2028x\ud800"
     log.info(forged, host=forged, **{forged: 1}, nested=[forged])
-    logging.getLogger("library").warning("%s", forged)
+    # pytest's own log capture keeps this line as it is, and xdist cannot carry a lone surrogate
+    logging.getLogger("library").warning("%s", forged.removesuffix("\ud800"))
     shown = text()
     assert len(shown.splitlines()) == 2
     assert all(character.isprintable() or character == "\n" for character in shown)
