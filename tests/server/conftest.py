@@ -80,9 +80,13 @@ class Stations:
         self.accept = Accept(store, self._plan, queue_wait=60, on_due=self._wake)
         self.gather = Gather(store, patience=timedelta(seconds=900), on_due=self._wake)
         self.expire = Expire(store, batch_size=200, max_dispatches=2, on_due=self._wake)
-        self.dispatch = Dispatch(
-            store,
-            self.transport,
+        self.dispatch = self.dispatching(self.transport)
+
+    def dispatching(self, transport: MemoryTransport) -> Dispatch:
+        """A dispatcher on this transport."""
+        return Dispatch(
+            self.store,
+            transport,
             self.topology,
             max_in_flight=lambda name: BACKENDS[name].max_in_flight if name in BACKENDS else 200,
             batch_size=200,
