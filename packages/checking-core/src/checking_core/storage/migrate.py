@@ -18,7 +18,7 @@ from checking_core.errors import ConfigurationError, SchemaOutdatedError
 from checking_core.storage.engine import open_writer, store_errors
 from checking_core.storage.tables import SCHEMA
 
-__all__ = ["check", "current", "downgrade", "head", "revision", "setup_sql", "upgrade"]
+__all__ = ["check", "current", "downgrade", "head", "revision", "upgrade"]
 
 T = TypeVar("T")
 
@@ -68,23 +68,6 @@ async def check(url: str) -> None:
             f"the database schema is at revision {found or 'none'}, this release needs {wanted};"
             " run: checking db upgrade"
         )
-
-
-def setup_sql(role: str, database: str) -> str:
-    """The SQL an administrator runs once on PostgreSQL: role, database and schema; the password is asked for."""
-    quoted = {"role": _quoted(role), "database": _quoted(database)}
-    return (
-        "CREATE ROLE {role} LOGIN;\n"
-        "\\password {role}\n"
-        "CREATE DATABASE {database} OWNER {role} ENCODING 'UTF8' TEMPLATE template0;\n"
-        "\\connect {database}\n"
-        "CREATE SCHEMA IF NOT EXISTS {schema} AUTHORIZATION {role};\n"
-        "REVOKE ALL ON SCHEMA public FROM PUBLIC;\n"
-    ).format(**quoted, schema=SCHEMA)
-
-
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
 
 
 async def _migrate(url: str, move: Callable[[Config, str], None], revision: str) -> None:
