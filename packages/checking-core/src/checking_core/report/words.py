@@ -11,6 +11,7 @@ __all__ = [
     "MET",
     "UNCHECKED",
     "check_of",
+    "counted",
     "evidence_of",
     "moment",
     "newest_of",
@@ -87,12 +88,13 @@ def newest_of(report: OperationsReport) -> str:
 
 def summary_of(summary: Summary) -> str:
     """One line: executions, checks by outcome, by what was wanted, and what is still open."""
-    checks = f"{_counted(summary.checks, 'check')}: {outcomes_of(summary)}" if summary.checks else "no checks"
+    checks = f"{counted(summary.checks, 'check')}: {outcomes_of(summary)}" if summary.checks else "no checks"
     met = ", ".join(f"{summary.by_met[word]} {MET[word]}" for word in Met if summary.by_met[word])
     unchecked = f", {summary.unchecked_executions} of them without checks" if summary.unchecked_executions else ""
-    executions = f"{_counted(summary.executions, 'execution')}{unchecked}"
+    executions = f"{counted(summary.executions, 'execution')}{unchecked}"
     return "; ".join(filter(None, (executions, checks, met))) + "."
 
 
-def _counted(count: int, what: str) -> str:
+def counted(count: int, what: str) -> str:
+    """A number of things, in the singular where it is one."""
     return f"{count} {what}" if count == 1 else f"{count} {what}s"
