@@ -11,6 +11,7 @@ import msgspec
 from pydantic import ValidationError
 from pydantic_settings import BaseSettings
 
+from checking_core.contracts import DetectionConfig
 from checking_core.errors import ConfigurationError
 from checking_core.plugin.base import BaseWorker
 from checking_core.plugin.hookspecs import GROUP
@@ -77,6 +78,12 @@ class PluginHost:
             platform: BackendSettings(plugin=platform, detection_type=_main_type(detector))
             for platform, detector in self.detectors.items()
         }
+
+    @property
+    def config_keys(self) -> frozenset[str]:
+        """The keys of an expectation that an installed detector reads beside the common ones."""
+        own = {name for detector in self.detectors.values() for name in detector.Config.model_fields}
+        return frozenset(own - DetectionConfig.model_fields.keys())
 
     def create(self, backend: str, settings: BackendSettings) -> BaseWorker:
         """The detector of a backend, with its own settings read from the environment.
