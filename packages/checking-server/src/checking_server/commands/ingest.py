@@ -17,6 +17,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 from checking_core import log
 from checking_core.storage.checks import Progress as CheckProgress
 from checking_server.bootstrap import Settings, open_engine
+from checking_server.commands.arguments import Source
 from checking_server.engine import Engine
 from checking_server.feed import Feed
 from checking_server.readers.files import read_messages
@@ -27,7 +28,7 @@ _SHOWN_REJECTIONS = 20
 
 
 async def ingest(
-    *files: Annotated[str, Parameter(help="JSON, JSONL (also .gz), a Caldera operation or report; - for stdin.")],
+    *files: Annotated[Source, Parameter(help="JSON, JSONL (also .gz), a Caldera operation or report; - for stdin.")],
     expectations: Annotated[
         tuple[Path, ...], Parameter(help="File or folder; instead of CHECKING_EXPECTATIONS.", negative="")
     ] = (),

@@ -1,0 +1,117 @@
+"""``checking expectations``: what is wrong, and what is planned, before anything runs."""
+
+from __future__ import annotations
+
+import io
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from tests.server.conftest import Stations, hint
+
+from checking_core.errors import ConfigurationError, NotFoundError
+from checking_core.expectations import schema as schema_of_file
+from checking_server.cli import app
+from checking_server.commands.expectations import lint, plan, schema
+from checking_server.planning import plan_file, plan_stored
+
+Link = Callable[..., bytes]
+Output = pytest.CaptureFixture[str]
+WRITTEN = """version: 1
+expectations:
+- {id: who, when: {command: whoami}, backend: mock, expect: logged, telemetry: {query: q}, settle: 5, deadline: 60}
+"""
+
+
+@pytest.fixture
+def written(tmp_path: Path) -> Path:
+    path = tmp_path / "expectations.yml"
+    path.write_text(WRITTEN)
+    return path
+
+
+# --- lint ------------------------------------------------------------------------------------------------------
+
+
+def test_good_files_are_passed(written: Path, capsys: Output):
+    assert lint(written) == 0
+    assert capsys.readouterr().out == ""
+
+
+def test_every_problem_is_told_with_its_place(written: Path, capsys: Output):
+    written.write_text(WRITTEN.replace("mock", "mokc").replace("query: q", "query: 'earliest=-1h \u202e'"))
+    assert lint(written) == 1
+    first, second = capsys.readouterr().out.splitlines()
+    assert first == f"{written}:3: unknown-backend backend: mokc is not configured; did you mean mock?"
+    assert second.startswith(f"{written}:3: own-time-range")
+
+
+def test_the_keys_of_an_installed_plugin_are_known(written: Path):
+    """The mock plugin reads ``mock``, lint and plan alike."""
+    written.write_text(WRITTEN.replace("settle: 5", "mock: {answer: logged}"))
+    assert lint(written) == 0
+    written.write_text(WRITTEN.replace("settle: 5", "mokc: {answer: logged}"))
+    assert lint(written) == 1
+
+
+def test_without_paths_the_configured_files_are_looked_at(written: Path, monkeypatch: pytest.MonkeyPatch):
+    with pytest.raises(ConfigurationError, match="CHECKING_EXPECTATIONS"):
+        lint()
+    monkeypatch.setenv("CHECKING_EXPECTATIONS", str(written))
+    assert lint() == 0
+
+
+def test_the_schema_is_json(capsys: Output):
+    schema()
+    assert json.loads(capsys.readouterr().out) == schema_of_file()
+
+
+# --- plan ------------------------------------------------------------------------------------------------------
+
+
+def test_a_file_is_planned_without_a_store(written: Path, link: Link, tmp_path: Path, capsys: Output):
+    file = tmp_path / "operation.jsonl"
+    file.write_bytes(b"\n".join([link(1), link(2, cleanup=True), link(3, link_state="DISCARD"), link(4, command="id")]))
+    assert plan(str(file), expectations=(written,)) == 0
+    told = capsys.readouterr().out
+    for words in ("who @ mock", "5 s to 60 s", "no check", "not_run", "4 executions, 1 of them without checks"):
+        assert words in told, words
+    assert "The backend siem is not configured" in told
+    assert not (tmp_path / "checking.db").exists()
+
+
+def test_a_message_that_cannot_be_read_is_told(link: Link, tmp_path: Path, capsys: Output):
+    file = tmp_path / "operation.jsonl"
+    file.write_bytes(link(1) + b'\n{"message_type": "nonsense"}\n')
+    assert plan(str(file)) == 1
+    assert f"Cannot be read: {file}:2" in capsys.readouterr().out
+
+
+def test_stdin_is_planned(link: Link, capsys: Output, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BufferedReader(io.BytesIO(link()))))
+    assert app(["expectations", "plan", "-"]) == 0
+    assert "1 execution, 0 of them without checks; 1 check." in capsys.readouterr().out
+
+
+def test_of_several_messages_of_a_link_the_last_result_is_planned(written: Path, link: Link, tmp_path: Path):
+    file = tmp_path / "operation.jsonl"
+    later = link(1, command="whoami /all", finish="2026-01-15T09:05:00Z", detections=None)
+    file.write_bytes(later + b"\n" + link(1, detections=None) + b"\n" + link(2, collect="2026-01-15T08:00:00Z"))
+    first, second = plan_file(str(file), [written]).steps
+    assert (first.execution.started_at < second.execution.started_at, second.execution.step) == (True, 2)
+    assert second.execution.command == "whoami /all"
+    assert [check.expectation_id for check in second.checks] == ["who"]
+
+
+async def test_a_stored_operation_is_planned_as_it_was_told(written: Path, stations: Stations, link: Link):
+    """Hints are in the message only: what is planned now may differ from what was planned then."""
+    await stations.accepts(link(1, detections=[hint("edr")]), link(2, cleanup=True))
+    before = await stations.checks()
+    planned = await plan_stored("op", [written])
+    assert [[check.backend for check in step.checks] for step in planned.steps] == [["mock", "edr"], []]
+    assert planned.title == "op"
+    assert await stations.checks() == before
+    with pytest.raises(NotFoundError):
+        await plan_stored("nope", [written])
