@@ -14,11 +14,19 @@ from checking_core.errors import CheckingError, UnavailableError
 
 __all__ = ["app", "main"]
 
+
+def _version() -> str:
+    from importlib.metadata import version
+
+    return version("checking-server")
+
+
 app = App(
     name="checking",
     help="Detection validation that can be trusted: which of the red team's actions did the defenders' products see?",
     version_flags=["--version"],
-    version=lambda: _version(),
+    version=_version,
+    help_format="plaintext",
     result_action="return_value",
 )
 
@@ -43,7 +51,7 @@ for _name, _help in _GROUPS.items():
 def main() -> None:
     """Entry point: errors of ours are one line and an exit code, never a traceback."""
     try:
-        code = app()
+        code = app(sys.argv[1:])
     except UnavailableError as error:
         sys.exit(_say(error, 3))
     except CheckingError as error:
@@ -57,11 +65,7 @@ def main() -> None:
 
 
 def _say(error: CheckingError, code: int) -> int:
-    sys.stderr.write(f"checking: {error}\n")
+    from checking_core.report.escape import visible
+
+    sys.stderr.write(f"checking: {visible(str(error))}\n")
     return code
-
-
-def _version() -> str:
-    from importlib.metadata import version
-
-    return version("checking-server")
