@@ -6,8 +6,9 @@ then writes, loses updates without an error) and a separate read-only engine, so
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -62,8 +63,8 @@ def _connect_to_postgres(dialect: Any, _: Any, args: Any, options: Any) -> Any:
     driver = dialect.loaded_dbapi.asyncpg
     try:
         return dialect.connect(*args, **options)
-    except (driver.PostgresError, driver.InterfaceError) as error:
-        raise _unavailable(error) from error
+    except (OSError, TimeoutError, driver.PostgresError, driver.InterfaceError) as error:
+        raise StoreUnavailableError(f"{_unavailable(error)}; start it, or correct CHECKING_DATABASE_URL") from error
 
 
 def _sqlite(url: str, *, begin: str, pragmas: Sequence[str], **pool: Any) -> AsyncEngine:
@@ -73,8 +74,16 @@ def _sqlite(url: str, *, begin: str, pragmas: Sequence[str], **pool: Any) -> Asy
     engine = create_async_engine(url, **pool, **_OPTIONS)
 
     @sa.event.listens_for(engine.sync_engine, "do_connect")
-    def create_folder(*_: Any) -> None:
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
+    def open_once(*_: Any) -> None:
+        """Create the folder and try the file: where it cannot be opened, the driver would leave a thread behind."""
+        try:
+            Path(path).parent.mkdir(parents=True, exist_ok=True)
+            with closing(sqlite3.connect(path)):
+                pass
+        except (OSError, sqlite3.Error) as error:
+            raise StoreUnavailableError(
+                f"{path} cannot be opened: {error}; correct CHECKING_DATABASE_URL, or who may write there"
+            ) from error
 
     @sa.event.listens_for(engine.sync_engine, "connect")
     def set_up(raw: Any, _: Any) -> None:
@@ -95,6 +104,8 @@ def _sqlite(url: str, *, begin: str, pragmas: Sequence[str], **pool: Any) -> Asy
 def store_errors() -> Iterator[None]:
     """Say what a driver's error means for the flow: wait, dead-letter, or migrate.
 
+    A refusal leaves the driver's error behind: its further lines quote the row, and would reach the log.
+
     Raises:
         StoreUnavailableError: no connection, no space, a lock, a deadlock: the same work may succeed later.
         StoreRejectedError: the data itself was refused.
@@ -105,14 +116,12 @@ def store_errors() -> Iterator[None]:
     except (OSError, TimeoutError, exc.TimeoutError) as error:
         raise _unavailable(error) from error
     except exc.DBAPIError as error:
-        raise _meaning(error) from error
+        meaning = _meaning(error)
+        raise meaning from (None if isinstance(meaning, StoreRejectedError) else error)
     except exc.StatementError as error:  # a value that our types refuse
-        raise _rejected(error.orig or error) from error
-    except (
-        OverflowError,
-        UnicodeError,
-    ) as error:  # a value that SQLite's driver refuses, before SQLAlchemy can wrap it
-        raise _rejected(error) from error
+        raise _rejected(error.orig or error) from None
+    except (OverflowError, UnicodeError) as error:  # a value that SQLite's driver refuses; SQLAlchemy does not wrap it
+        raise _rejected(error) from None
 
 
 def _meaning(error: exc.DBAPIError) -> Exception:
