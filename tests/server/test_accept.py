@@ -102,10 +102,12 @@ async def test_a_state_message_moves_the_operation_and_an_older_one_does_not(sta
         return msgspec.json.encode(told)
 
     await stations.accepts(link())
-    await stations.accepts(state("finished", "2026-01-15T10:00:00Z"))
-    await stations.accepts(state("cleanup", "2026-01-15T09:59:00Z"))
+    (first,) = await stations.accepts(state("finished", "2026-01-15T10:00:00Z"))
+    (older,) = await stations.accepts(state("cleanup", "2026-01-15T09:59:00Z"))
+    (again,) = await stations.accepts(state("finished", "2026-01-15T10:00:00Z"))
     (operation,) = await stations.operations()
     assert operation["state"] == "finished"
+    assert [first.change, older.change, again.change] == [Change.NEW, Change.REPEATED, Change.REPEATED]
 
 
 async def test_credentials_in_a_hint_reach_no_row(stations: Stations, link: Link) -> None:

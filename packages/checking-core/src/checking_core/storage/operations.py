@@ -26,26 +26,30 @@ class Operations:
         self._connection = connection
         self._now = now
 
-    async def accept_batch(self, messages: Iterable[LinkMessage]) -> None:
+    async def accept_batch(self, messages: Iterable[LinkMessage]) -> set[UUID]:
         """Store every operation that the messages name, and hold their rows until the transaction ends.
 
         Of several states the one told last stands, of several names and starts the first that was stored; in
         whatever order and batches the messages come. That the rows are held, changed or not, keeps two batches of
         one operation from inserting the same executions at the same time.
+
+        Returns:
+            Operation ids of the rows that are new or tell something else now.
         """
         told: dict[UUID, list[LinkMessage]] = {}
         for message in sorted(messages, key=lambda message: message.timestamp):
             told.setdefault(message.operation.operation_id, []).append(message)
-        if told:
-            await self._upsert([self._row(same) for _, same in sorted(told.items())])
+        if not told:
+            return set()
+        return await self._upsert([self._row(same) for _, same in sorted(told.items())])
 
-    async def _upsert(self, rows: list[dict[str, Any]]) -> None:
+    async def _upsert(self, rows: list[dict[str, Any]]) -> set[UUID]:
         statement, parameters = insert_rows(self._connection, operations, rows)
         new, old = statement.excluded, operations.c
         newer = sa.and_(new.state.is_not(None), sa.or_(old.state_at.is_(None), new.state_at > old.state_at))
         named = sa.and_(old.name == "", new.name != "")
         started = sa.and_(old.operation_start.is_(None), new.operation_start.is_not(None))
-        await self._connection.execute(
+        result = await self._connection.execute(
             statement.on_conflict_do_update(
                 index_elements=[old.operation_id],
                 set_={
@@ -57,9 +61,10 @@ class Operations:
                     "updated_at": new.updated_at,
                 },
                 where=sa.or_(newer, named, started),
-            ),
+            ).returning(old.operation_id),
             parameters,
         )
+        return set(result.scalars())
 
     def _row(self, told: Sequence[LinkMessage]) -> dict[str, Any]:
         """What messages of one operation, oldest first, tell of it together."""

@@ -85,7 +85,7 @@ class Accept:
         if not batch:
             return []
         async with self._store.begin() as uow:
-            await uow.operations.accept_batch([told.link for told in batch])
+            changed = await uow.operations.accept_batch([told.link for told in batch])
             links = [told for told in batch if told.link.execution is not None]
             written = await uow.executions.accept_batch([told.link for told in links])
             rows, results = self._planned(links, written, uow.now)
@@ -94,7 +94,7 @@ class Accept:
         if len(results) < len(rows):
             self._on_due()
         log.info("accepted", messages=len(batch), executions=len(written), checks=len(stored))
-        return [_disposition(told.link, written) for told in batch]
+        return [_disposition(told.link, written, changed) for told in batch]
 
     def _planned(
         self, links: Sequence[_Told], written: dict[UUID, int], now: datetime
@@ -140,10 +140,11 @@ def _told_at(told: _Told) -> tuple[datetime, datetime]:
     return execution.finished_at or execution.started_at, told.link.timestamp
 
 
-def _disposition(message: LinkMessage, written: dict[UUID, int]) -> Accepted:
-    revision = 1 if message.execution is None else written.get(_row_id(message), 0)
+def _disposition(message: LinkMessage, written: dict[UUID, int], changed: set[UUID]) -> Accepted:
+    operation_id = message.operation.operation_id
+    revision = int(operation_id in changed) if message.execution is None else written.get(_row_id(message), 0)
     change = {0: Change.REPEATED, 1: Change.NEW}.get(revision, Change.REVISED)
-    return Accepted(change, message.operation.operation_id)
+    return Accepted(change, operation_id)
 
 
 def _check_row(check: PlannedCheck, told: _Told, now: datetime, queue_wait: float) -> dict[str, Any]:
