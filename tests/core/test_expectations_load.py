@@ -217,6 +217,19 @@ def test_a_path_that_cannot_be_read_is_refused(tmp_path: Path):
         load([tmp_path])
 
 
+def test_a_backend_that_is_not_configured_is_refused_where_they_are_known(tmp_path: Path):
+    text = """\
+        version: 1
+        backends_default: [splunk-prd]
+        expectations:
+        - {id: one, when: {technique: T1003}, alert: {}}
+        """
+    assert len(loaded(tmp_path, text).items) == len(loaded(tmp_path, text, backends=["splunk-prd"]).items) == 1
+    problem = re.escape(":2: backend: splunk-prd is not configured; did you mean splunk-prod?")
+    with pytest.raises(ConfigurationError, match=problem):
+        loaded(tmp_path, text, backends=["splunk-prod"])
+
+
 def test_anchors_and_merges_are_allowed_and_lines_are_those_of_the_text(tmp_path: Path):
     text = """\
         version: 1

@@ -95,7 +95,7 @@ def planner(
         plugin_keys: keys of an expectation that installed plugins read.
 
     Raises:
-        ConfigurationError: a file is missing or wrong, or the default backend is not configured.
+        ConfigurationError: a file is missing or wrong, or a backend that it names, or the default one, is not configured.
     """
     if settings.default_backend is not None and settings.default_backend not in backends:
         known = ", ".join(sorted(backends)) or "none"
@@ -104,7 +104,9 @@ def planner(
         )
     return partial(
         plan,
-        expectations=load([Path(path) for path in settings.expectations], plugin_keys=plugin_keys),
+        expectations=load(
+            [Path(path) for path in settings.expectations], plugin_keys=plugin_keys, backends=backends
+        ),
         backends=backends,
         hints=settings.hints,
         default_backend=settings.default_backend,

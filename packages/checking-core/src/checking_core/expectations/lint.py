@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from difflib import get_close_matches
 from pathlib import Path as FilePath
 from typing import Any
 
 from checking_core.expectations.document import Path
-from checking_core.expectations.load import Written, read
+from checking_core.expectations.load import Written, read, unknown_backends
 from checking_core.expectations.problem import LintCode, LintMessage
 
 __all__ = ["lint"]
@@ -49,20 +48,9 @@ def lint(
     reading = read(paths, plugin_keys=plugin_keys)
     found = list(reading.problems)
     for written in reading.written:
-        found.extend(_unknown_backends(written, backends))
+        found.extend(unknown_backends(written, backends))
         found.extend(_time_ranges(written))
     return sorted(dict.fromkeys(found), key=lambda message: (message.file, message.line))
-
-
-def _unknown_backends(written: Written, backends: Collection[str]) -> Iterator[LintMessage]:
-    for index, name in enumerate(written.expectation.backends):
-        if name not in backends:
-            near = get_close_matches(name, backends, n=1)
-            known = ", ".join(sorted(backends)) or "none is configured yet"
-            remedy = f"did you mean {near[0]}?" if near else f"use one of: {known}"
-            yield written.message(
-                written.backend_path(index), LintCode.UNKNOWN_BACKEND, f"backend: {name} is not configured", remedy
-            )
 
 
 def _time_ranges(written: Written) -> Iterator[LintMessage]:

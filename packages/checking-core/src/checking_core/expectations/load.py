@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from difflib import get_close_matches
 from pathlib import Path as FilePath
 from typing import Any
 
@@ -16,7 +17,7 @@ from checking_core.expectations.problem import ExpectationsError, LintCode, Lint
 from checking_core.expectations.validation import problems_of
 from checking_core.expectations.when import Condition, compile_when
 
-__all__ = ["Expectation", "Expectations", "Reading", "Written", "load", "read"]
+__all__ = ["Expectation", "Expectations", "Reading", "Written", "load", "read", "unknown_backends"]
 
 MAX_FILE = 4 * 1024 * 1024
 """Bytes of one file."""
@@ -71,7 +72,11 @@ class Reading(msgspec.Struct):
 
 
 def load(
-    paths: Sequence[FilePath], *, renamed: Mapping[str, str] | None = None, plugin_keys: Collection[str] = ()
+    paths: Sequence[FilePath],
+    *,
+    renamed: Mapping[str, str] | None = None,
+    plugin_keys: Collection[str] = (),
+    backends: Collection[str] | None = None,
 ) -> Expectations:
     """The expectations of files, and of all ``*.yml`` and ``*.yaml`` directly in folders.
 
@@ -79,11 +84,14 @@ def load(
         paths: files and folders; a file reached twice is read once.
         renamed: old to new technique ids, followed on both sides.
         plugin_keys: further keys of an expectation, from the configurations of installed plugins.
+        backends: names of the configured ones; another is refused. ``None``: any may be named.
 
     Raises:
         ConfigurationError: something cannot be used; ``file:line: field: problem; remedy`` of the first such thing.
     """
     reading = read(paths, renamed=renamed, plugin_keys=plugin_keys)
+    if backends is not None:
+        reading.problems += [problem for item in reading.written for problem in unknown_backends(item, backends)]
     if reading.problems:
         raise ExpectationsError(*reading.problems)
     return Expectations(tuple(written.expectation for written in reading.written), renamed or {})
@@ -103,6 +111,18 @@ def read(
         _FileReader(document, reading, renamed or {}, frozenset(plugin_keys)).read()
     reading.problems.extend(_duplicates(reading.written))
     return reading
+
+
+def unknown_backends(written: Written, backends: Collection[str]) -> Iterator[LintMessage]:
+    """The backends of an expectation that are not among these, each with the nearest that is."""
+    for index, name in enumerate(written.expectation.backends):
+        if name not in backends:
+            near = get_close_matches(name, backends, n=1)
+            known = ", ".join(sorted(backends)) or "none is configured yet"
+            remedy = f"did you mean {near[0]}?" if near else f"use one of: {known}"
+            yield written.message(
+                written.backend_path(index), LintCode.UNKNOWN_BACKEND, f"backend: {name} is not configured", remedy
+            )
 
 
 def _files(paths: Sequence[FilePath], problems: list[LintMessage]) -> Iterator[FilePath]:
