@@ -52,7 +52,9 @@ def _connected(beside: Path) -> sqlite3.Connection:
         beside.parent.mkdir(parents=True, exist_ok=True)
         return sqlite3.connect(beside, timeout=0, isolation_level=None)
     except (OSError, sqlite3.Error) as error:
-        raise StoreUnavailableError(f"{beside} cannot be written: {error}") from error
+        raise StoreUnavailableError(
+            f"{beside} cannot be written: {error}; correct CHECKING_DATABASE_URL, or who may write there"
+        ) from error
 
 
 def _locked(connection: sqlite3.Connection, beside: Path) -> bool:
