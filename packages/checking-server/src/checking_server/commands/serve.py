@@ -2,13 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-import os
-import signal
 import socket
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from typing import Annotated
 
 import structlog
@@ -18,6 +12,7 @@ from cyclopts.validators import Number
 from checking_core import log
 from checking_core.errors import ConfigurationError
 from checking_core.plugin.host import PluginHost
+from checking_core.worker.signals import stopped_by_signals
 from checking_server.bootstrap import Settings, open_engine
 from checking_server.engine import Engine
 from checking_server.listening import listen, url_of
@@ -67,48 +62,10 @@ async def _serve(engine: Engine, plugins: PluginHost, listener: socket.socket, h
     checkup = Checkup(engine.store, engine.transport, queues=engine.queues, plugins=plugins.plugins)
     app = create_app(engine.store, checkup, names={*LOOPBACK_NAMES, host.lower()})
     server = ApiServer(app, drain=drain, on_ready=lambda: print(_READY.format(url=url, docs=SCHEMA_PATH), flush=True))
-    with _stopped_by_signals(server.stop, within=drain + _GRACE):
+    with stopped_by_signals(server.stop, within=drain + _GRACE):
         async with engine.running(), app.lifespan():
             await server.serve([listener])
     _log.info("stopped")
 
 
 _READY = "checking serves on {url} (docs at {url}{docs})"
-
-
-@contextmanager
-def _stopped_by_signals(stop: Callable[[], None], *, within: float) -> Iterator[None]:
-    """SIGTERM or Ctrl-C calls ``stop`` in the event loop; a Ctrl-C after that ends the process where it stands.
-
-    The process also ends where it stands when it still runs ``within`` seconds after the first signal, whatever a
-    plugin does in it or to its event loop. Neither loses anything: the store is made for that.
-    """
-    loop, asked = asyncio.get_running_loop(), False
-
-    def handle(number: int, _: object) -> None:
-        nonlocal asked
-        if asked and number == signal.SIGINT:
-            os._exit(130)
-        if not asked:
-            asked = True
-            _in_a_thread(within, _cut_short)
-            loop.call_soon_threadsafe(stop)
-
-    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-def _in_a_thread(seconds: float, work: Callable[[], None]) -> None:
-    """Do the work later, if the process still runs then."""
-    timer = threading.Timer(seconds, work)
-    timer.daemon = True
-    timer.start()
-
-
-def _cut_short() -> None:
-    _log.warning("stop_cut_short")
-    os._exit(0)
