@@ -18,6 +18,7 @@ from checking_core.testing.storage_conformance.faults import FaultRules
 from checking_core.testing.storage_conformance.leases import LeaseRules
 from checking_core.testing.storage_conformance.operations import OperationRules
 from checking_core.testing.storage_conformance.plan import PlanRules
+from checking_core.testing.storage_conformance.report import ReportRules
 from checking_core.testing.storage_conformance.rows import MovableClock
 from checking_core.testing.storage_conformance.settle import SettleRules
 from checking_core.testing.storage_conformance.values import ValueRules
@@ -32,6 +33,7 @@ class StorageConformance(
     ClaimRules,
     LeaseRules,
     SettleRules,
+    ReportRules,
     ConcurrencyRules,
     FaultRules,
     ValueRules,

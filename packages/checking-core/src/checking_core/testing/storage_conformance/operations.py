@@ -44,6 +44,15 @@ class OperationRules:
             assert (row["state"], row["state_at"]) == ("running", at(30))
             assert (row["name"], row["operation_start"]) == ("Red", at(-5))
 
+    async def test_accepting_tells_which_operations_are_new_or_changed(self, store: Store) -> None:
+        first, second = uuid4(), uuid4()
+        running = [operation_message(operation_id, told=10, state="running") for operation_id in (first, second)]
+        finished = operation_message(second, told=20, state="finished")
+        async with store.begin() as uow:
+            assert await uow.operations.accept_batch(running) == {first, second}
+            assert await uow.operations.accept_batch(running) == set()
+            assert await uow.operations.accept_batch([*running, finished]) == {second}
+
     async def test_an_operation_keeps_its_row(self, store: Store, clock: MovableClock) -> None:
         operation_id = uuid4()
         await accept(store, [operation_message(operation_id, told=10, state="running", name="Red")])

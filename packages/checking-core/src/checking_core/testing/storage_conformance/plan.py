@@ -96,7 +96,7 @@ class PlanRules:
 
     async def test_an_empty_batch_is_no_work(self, store: Store) -> None:
         async with store.begin() as uow:
-            await uow.operations.accept_batch([])
+            assert await uow.operations.accept_batch([]) == set()
             assert await uow.executions.accept_batch([]) == {}
             assert await uow.checks.plan_batch([]) == set()
             assert await uow.checks.lock([]) == {}

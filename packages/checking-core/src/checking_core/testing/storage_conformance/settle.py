@@ -74,17 +74,6 @@ class SettleRules:
         assert (row["execution_started_at"], row["execution_finished_at"]) == (at(1.25), at(5))
         assert (row["run_state"], row["status"]) == ("ran", CheckStatus.PENDING)
 
-    async def test_progress_tells_closed_busy_and_waiting_checks(self, store: Store) -> None:
-        ids = await planned(store, 5, due=[0, 0, 0, 40, 30])
-        await settle(store, answer(ids[0]))
-        await claim(store, limit=1)
-        await planned(store, 1)
-        (check,) = await stored_checks(store, ids[:1])
-        async with store.read() as uow:
-            progress = await uow.checks.progress([check["operation_id"]])
-        assert (progress.closed, progress.busy, progress.waiting) == (1, 2, 2)
-        assert progress.next_look == at(30)
-
     # --- results ------------------------------------------------------------------------------------------
 
     async def test_a_result_is_stored_as_it_was_judged(self, store: Store, clock: MovableClock) -> None:
