@@ -1,19 +1,17 @@
-"""``checking plugins``: what is installed, and what a backend's detector says of itself, however badly it behaves."""
+"""``checking plugins``: what is installed, what it can do, and with which settings."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 import pytest
 from pydantic import SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from checking_core.errors import ConfigurationError, NotFoundError
-from checking_core.plugin import Health
 from checking_core.testing.fake_detector import FakeDetector
-from checking_server.commands.backend_health import health_of, settings_of
+from checking_server.commands.backend_settings import settings_of
 from checking_server.commands.plugins import list_plugins, show
 
 Output = pytest.CaptureFixture[str]
@@ -85,7 +83,7 @@ def test_an_unknown_plugin_names_the_nearest():
         show("mokc")
 
 
-# --- a detector of itself --------------------------------------------------------------------------------------
+# --- settings --------------------------------------------------------------------------------------------------
 
 
 class AcmeSettings(BaseSettings):
@@ -94,62 +92,10 @@ class AcmeSettings(BaseSettings):
     password: SecretStr = SecretStr("none")
 
 
-class Acme(FakeDetector):
-    """Its self-check does what it is told."""
-
-    Settings = AcmeSettings
-
-    def __init__(self, found: Any, **told: Any) -> None:
-        super().__init__()
-        self.settings = AcmeSettings(**told)
-        self.found = found
-        self.calls: list[str] = []
-
-    async def start(self) -> None:
-        self.calls.append("start")
-
-    async def close(self) -> None:
-        self.calls.append("close")
-
-    async def self_check(self) -> Health:
-        self.calls.append("self_check")
-        if isinstance(self.found, BaseException):
-            raise self.found
-        if callable(self.found):
-            return await self.found()
-        return self.found
-
-
-def test_a_detector_is_started_checked_and_closed():
-    detector = Acme(Health(ok=True, detail="version 9"))
-    assert health_of(detector) == Health(ok=True, detail="version 9")
-    assert detector.calls == ["start", "self_check", "close"]
-
-
-@pytest.mark.parametrize(
-    "found",
-    [RuntimeError("wrong password hunter2"), SystemExit("hunter2"), "fine", None, Health(ok=False, detail="hunter2")],
-)
-def test_whatever_a_self_check_does_is_told_without_secrets(found: Any):
-    health = health_of(Acme(found, password="hunter2"))
-    assert health.ok is False
-    assert health.detail
-    assert "hunter2" not in health.detail
-
-
-def test_a_self_check_that_hangs_ends():
-    import asyncio
-
-    detector = Acme(asyncio.Event().wait)
-    assert health_of(detector, within=0.01) == Health(
-        ok=False, detail="self-check failed: BackendUnreachableError: no answer within 0.01 s"
-    )
-    assert detector.calls[-1] == "close"
-
-
 def test_settings_have_the_names_of_their_backend_and_no_secrets(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("PROD_URL", "https://prod.example")
-    detector = Acme(None, url="https://prod.example", password="hunter2")
+    detector = FakeDetector()
+    detector.settings = AcmeSettings(url="https://prod.example", password="hunter2")
     told = {setting.variable: (setting.value, setting.origin) for setting in settings_of(detector, "PROD_")}
     assert told["PROD_URL"] == ("https://prod.example", "environment")
     assert "hunter2" not in told["PROD_PASSWORD"][0]

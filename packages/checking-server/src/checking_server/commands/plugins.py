@@ -106,7 +106,8 @@ def _find(
 def _show_backend(console: Console, host: PluginHost, name: str, backend: BackendSettings, *, check: bool) -> bool:
     """Print a backend; whether it can be used, as far as is known."""
     from checking_core.errors import ConfigurationError
-    from checking_server.commands.backend_health import health_of, settings_of
+    from checking_core.worker.self_check import health_of
+    from checking_server.commands.backend_settings import settings_of
     from checking_server.commands.terminal import say
 
     say(console, f"Backend {name}", "bold")

@@ -4,36 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from functools import partial
-from types import new_class
-from typing import cast
-
-from pydantic_settings import BaseSettings
 
 from checking_core.errors import BackendUnreachableError
-from checking_core.plugin import BaseWorker, Health
+from checking_core.plugin.base import BaseWorker, Health
 from checking_core.plugin.loader import BrokenPluginError, foreign
-from checking_core.settings import Setting, describe
 from checking_core.worker.boundary import redacted, secrets_of
 from checking_core.worker.run_task import close_detector
 
-__all__ = ["health_of", "settings_of"]
+__all__ = ["health_of"]
 
 _CLOSE_WITHIN = 5.0
 _LONGEST_DETAIL = 500
-
-
-def settings_of(detector: BaseWorker, prefix: str | None) -> list[Setting]:
-    """Its settings, masked, under the names of the variables that set them for this backend.
-
-    Args:
-        detector: of the backend.
-        prefix: the backend's own prefix of variables, if it has one.
-    """
-    if prefix is None:
-        return describe(detector.settings)
-    own = type(detector.settings)
-    named = cast("type[BaseSettings]", new_class(own.__name__, (own,), {"env_prefix": prefix}))
-    return describe(named.model_construct(detector.settings.model_fields_set, **dict(detector.settings)))
 
 
 def health_of(detector: BaseWorker, *, within: float = 15.0) -> Health:
