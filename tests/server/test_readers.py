@@ -7,7 +7,7 @@ import json
 import os
 import re
 from datetime import UTC, datetime
-from io import BufferedReader, BytesIO, RawIOBase, TextIOWrapper
+from io import BufferedReader, BytesIO, RawIOBase
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -71,11 +71,16 @@ def test_the_origin_is_file_and_line_or_file_and_item(tmp_path: Path):
     assert [raw.origin for raw in read_messages(stream(MESSAGE))] == ["-:1"]
 
 
-def test_a_dash_is_standard_input_and_a_stream_stays_open(monkeypatch: pytest.MonkeyPatch):
-    with TextIOWrapper(stream(MESSAGE)) as given:
-        monkeypatch.setattr("sys.stdin", given)
+def test_a_dash_is_standard_input_and_a_stream_stays_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    path = tmp_path / "feed"
+    path.write_bytes(MESSAGE)
+    with path.open() as stdin:
+        monkeypatch.setattr("sys.stdin", stdin)
         assert list(read_messages("-")) == [RawMessage(MESSAGE, "-:1")]
-        assert not given.buffer.closed
+        assert os.fstat(stdin.fileno()).st_size == len(MESSAGE)
+    with stream(MESSAGE) as opened:
+        assert list(read_messages(opened)) == [RawMessage(MESSAGE, "-:1")]
+        assert not opened.closed
 
 
 @pytest.mark.parametrize("bad", [b"{broken", b"text", b'"text"', b"[1, 2", b"\xff\xfe", b'{"message": 1}', b"{" * 5000])

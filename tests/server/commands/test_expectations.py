@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import sys
 from collections.abc import Callable
@@ -89,9 +88,12 @@ def test_a_message_that_cannot_be_read_is_told(link: Link, tmp_path: Path, capsy
     assert f"Cannot be read: {file}:2" in capsys.readouterr().out
 
 
-def test_stdin_is_planned(link: Link, capsys: Output, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BufferedReader(io.BytesIO(link()))))
-    assert app(["expectations", "plan", "-"]) == 0
+def test_stdin_is_planned(link: Link, tmp_path: Path, capsys: Output, monkeypatch: pytest.MonkeyPatch):
+    file = tmp_path / "operation.jsonl"
+    file.write_bytes(link())
+    with file.open() as stdin:
+        monkeypatch.setattr(sys, "stdin", stdin)
+        assert app(["expectations", "plan", "-"]) == 0
     assert "1 execution, 0 of them without checks; 1 check." in capsys.readouterr().out
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
-from itertools import islice
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import aclosing
 from uuid import UUID
 
 from checking_core.errors import RejectedMessageError, UnavailableError
 from checking_core.transport.base import Message
 from checking_server.flow.accept import Accept, Accepted, Change
+from checking_server.readers.ahead import batches
 from checking_server.readers.files import RawMessage
 
 __all__ = ["Feed"]
@@ -31,23 +32,27 @@ class Feed:
         self.operations: dict[UUID, None] = {}
 
     async def take(self, messages: Iterable[RawMessage], *, tell: Callable[[int], None] = lambda _: None) -> None:
-        """Accept everything; a rejection is kept as ``origin: field: problem``.
+        """Accept everything as it comes; a rejection is kept as ``origin: field: problem``.
 
         Args:
-            messages: as read.
+            messages: as read; waited for in a thread, so they may come from a pipe that stays open.
             tell: called with the number of messages taken since the last call.
 
         Raises:
             UnavailableError: says how much was stored before; the same messages again change nothing.
         """
-        for batch in _batches(messages, self._batch_size):
-            try:
-                answers = await self._accept([Message(body=raw.body, message_id=raw.origin) for raw in batch])
-            except UnavailableError as error:
-                raise type(error)(f"{error}. {self.summary()} Run it again: nothing is counted twice") from error
-            for raw, answer in zip(batch, answers, strict=True):
-                self._count(raw, answer)
-            tell(len(batch))
+        async with aclosing(batches(messages, self._batch_size)) as taking:
+            async for batch in taking:
+                await self._take_batch(batch)
+                tell(len(batch))
+
+    async def _take_batch(self, batch: Sequence[RawMessage]) -> None:
+        try:
+            answers = await self._accept([Message(body=raw.body, message_id=raw.origin) for raw in batch])
+        except UnavailableError as error:
+            raise type(error)(f"{error}. {self.summary()} Run it again: nothing is counted twice") from error
+        for raw, answer in zip(batch, answers, strict=True):
+            self._count(raw, answer)
 
     def summary(self) -> str:
         """One line: new, revised, repeated, rejected."""
@@ -60,9 +65,3 @@ class Feed:
         else:
             self.changes[answer.change] += 1
             self.operations[answer.operation_id] = None
-
-
-def _batches(messages: Iterable[RawMessage], size: int) -> Iterator[list[RawMessage]]:
-    remaining = iter(messages)
-    while batch := list(islice(remaining, size)):
-        yield batch

@@ -91,9 +91,10 @@ def read_messages(source: str | Path | BufferedReader, *, limit: int = MAX_BODY)
 
 
 def _opened(source: str | Path | BufferedReader) -> AbstractContextManager[BufferedReader]:
+    """Standard input gets a reader of its own: whoever waits in ``sys.stdin`` when the process ends makes it crash."""
     if isinstance(source, BufferedReader):
         return nullcontext(source)
-    return nullcontext(cast("BufferedReader", sys.stdin.buffer)) if source == "-" else Path(source).open("rb")
+    return open(sys.stdin.fileno(), "rb", closefd=False) if source == "-" else Path(source).open("rb")
 
 
 def _unzipped(stream: BufferedReader) -> BinaryIO:
