@@ -95,7 +95,7 @@ def planner(
         plugin_keys: keys of an expectation that installed plugins read.
 
     Raises:
-        ConfigurationError: a file is missing or wrong, or a backend that it names, or the default one, is not configured.
+        ConfigurationError: a file is missing or wrong, or a backend that is named is not configured.
     """
     if settings.default_backend is not None and settings.default_backend not in backends:
         known = ", ".join(sorted(backends)) or "none"
