@@ -154,7 +154,7 @@ class BaseWorker(ABC):
     async def _attempt(self, look: Look) -> Finding:
         """One attempt, in an asyncio task of its own: code that ignores its cancellation must not hold us."""
         async with self._slots:
-            attempt = asyncio.create_task(self._ask(look.task))
+            attempt = asyncio.create_task(self._ask(look.task), name=f"{self.backend} {look.task.task_id}")
             try:
                 await asyncio.wait({attempt}, timeout=look.timeout)
                 if not attempt.done():

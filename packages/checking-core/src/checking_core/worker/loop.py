@@ -14,6 +14,7 @@ from checking_core.transport.base import Delivery, Message, Outgoing, Transport
 from checking_core.transport.topology import AGENT_TYPES, HEADER_REQUEST_ID, HEADER_TRACEPARENT, Topology
 from checking_core.worker.lane import Answered, Lane, persist
 from checking_core.worker.run_task import close_detector, run_task
+from checking_core.worker.watchdog import Watchdog
 
 __all__ = ["Worker"]
 
@@ -32,6 +33,7 @@ class Worker:
         settings: looks at a time for each queue, jitter, retries.
         host: name of this host, for detectors of agent types; without it they take tasks for any host.
         drain: seconds that running looks have after the stop.
+        watchdog: is told what is under way.
     """
 
     def __init__(
@@ -43,6 +45,7 @@ class Worker:
         *,
         host: str | None = None,
         drain: float = 30.0,
+        watchdog: Watchdog | None = None,
     ) -> None:
         self._transport = transport
         self._topology = topology
@@ -50,6 +53,7 @@ class Worker:
         self._settings = settings
         self._host = host
         self._drain = drain
+        self._watchdog = watchdog
         self._unserved: set[str] = set()
         self.serving = asyncio.Event()
         """Set once every queue has its consumer: what is sent from then on finds one."""
@@ -101,7 +105,7 @@ class Worker:
             task_id=str(task.task_id),
             check_id=str(task.detection_execution_id),
         )
-        result = await run_task(self._detector_of(task), task, self._settings)
+        result = await run_task(self._detector_of(task), task, self._settings, watchdog=self._watchdog)
         log.debug("look_answered", outcome=result.outcome, reason=result.reason, final=result.final)
         message = Message(body=encode(result), message_id=str(task.task_id), headers=headers)
         return Answered(delivery, Outgoing(self._topology.response_key(task.detection_type), message))

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import nullcontext
 from datetime import UTC, datetime
 from functools import cache
 
+import msgspec
 import structlog
 from pydantic import AliasChoices, ValidationError
 
-from checking_core.contracts import DetectionConfig, DetectionResult, DetectionTask, Reason
+from checking_core.contracts import DetectionConfig, DetectionResult, DetectionTask, Reason, canonical_config
 from checking_core.errors import QueryInvalidError
 from checking_core.plugin.base import BaseWorker, Look
 from checking_core.settings import WorkerSettings
 from checking_core.worker.boundary import Limits
 from checking_core.worker.draft import Draft
+from checking_core.worker.watchdog import Watchdog
 
 __all__ = ["close_detector", "run_task"]
 
@@ -33,6 +36,7 @@ async def run_task(
     *,
     limits: Limits | None = None,
     clock: Callable[[], datetime] = _now,
+    watchdog: Watchdog | None = None,
 ) -> DetectionResult:
     """Ask a detector once and judge its answer.
 
@@ -44,13 +48,14 @@ async def run_task(
         settings: jitter, and retries for tasks that bring no times.
         limits: sizes of what is kept.
         clock: for the times in the result.
+        watchdog: is told that the look is under way, and how long it may take.
     """
     draft = Draft(task, limits or Limits(), clock)
     if detector is None:
         backend = task.backend or task.detection_platform
         return draft.refusal(Reason.UNSUPPORTED_PLATFORM, f"nothing here serves {task.detection_type} of {backend}")
     try:
-        return await _ask(detector, task, settings, draft)
+        return await _ask(detector, task, settings, draft, watchdog)
     except BaseException as error:
         if isinstance(error, asyncio.CancelledError) and _cancelled_from_outside():
             raise
@@ -78,16 +83,23 @@ def _cancelled_from_outside() -> bool:
     return task is not None and task.cancelling() > 0
 
 
-async def _ask(detector: BaseWorker, task: DetectionTask, settings: WorkerSettings, draft: Draft) -> DetectionResult:
+async def _ask(
+    detector: BaseWorker, task: DetectionTask, settings: WorkerSettings, draft: Draft, watchdog: Watchdog | None
+) -> DetectionResult:
     """Put the task's questions to the detector; raises whatever it raises."""
     draft.plugin, draft.settings = detector.platform, detector.settings
+    # a server of the original system sends a bare query
+    task = msgspec.structs.replace(task, detection_config=canonical_config(task.detection_config))
     config = _config_of(detector, task)
     unread = task.detection_config.keys() - _keys_of(type(config))
     draft.warnings += [f"detection_config: nobody reads the key {key!r}" for key in sorted(unread)]
     if missing := config.asks - detector.answers:
         words = ", ".join(sorted(missing))
         return draft.refusal(Reason.CAPABILITY_MISSING, f"the plugin {detector.platform} cannot answer: {words}")
-    return draft.answer(await detector.look(Look.of(task, config, settings, draft.failed)), config.asks)
+    look = Look.of(task, config, settings, draft.failed)
+    with watchdog.look(detector.backend, look) if watchdog else nullcontext():
+        found = await detector.look(look)
+    return draft.answer(found, config.asks)
 
 
 def _config_of(detector: BaseWorker, task: DetectionTask) -> DetectionConfig:

@@ -16,7 +16,6 @@ __all__ = ["leave", "stopped_by_signals"]
 log = structlog.get_logger(__name__)
 
 _INTERRUPTED = 130
-_LAST_WORDS_WITHIN = 5.0
 
 
 @contextmanager
@@ -49,20 +48,23 @@ def stopped_by_signals(stop: Callable[[], None], *, within: float) -> Iterator[N
             signal.signal(number, handler)
 
 
-def leave(code: int, last_words: Callable[[], None], *, end: Callable[[int], object] = os._exit) -> None:
+def leave(
+    code: int, last_words: Callable[[], object], *, within: float = 5.0, end: Callable[[int], object] = os._exit
+) -> None:
     """End the process where it stands, from any thread, whatever the others do.
 
     Args:
         code: exit code.
-        last_words: logs why. It has five seconds: who is to be stopped may hold the log's lock.
+        last_words: logs why.
+        within: seconds that it has, for whoever is to be stopped may hold the log's lock.
         end: how a process ends.
     """
     speaking = _in_a_thread(0, last_words)
-    speaking.join(_LAST_WORDS_WITHIN)
+    speaking.join(within)
     end(code)
 
 
-def _in_a_thread(seconds: float, work: Callable[[], None]) -> threading.Thread:
+def _in_a_thread(seconds: float, work: Callable[[], object]) -> threading.Thread:
     """Do the work later, if the process still runs then."""
     timer = threading.Timer(seconds, work)
     timer.daemon = True
