@@ -8,9 +8,11 @@ from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 from uuid_utils.compat import uuid7
 
+from checking_core.storage.batch import one_of
 from checking_core.storage.listing import Page, page_of
 from checking_core.storage.tables import dead_letters
 
@@ -25,23 +27,44 @@ class DeadLetters:
         self._now = now
 
     async def add_batch(self, letters: Sequence[dict[str, Any]]) -> None:
-        """Keep messages: ``queue``, ``body``, ``reason``; ``message_id``, ``origin`` and ``headers`` if known."""
-        unknown = {"message_id": None, "origin": None, "headers": None}
-        rows = [{**unknown, **letter, "id": uuid7(), "created_at": self._now} for letter in letters]
-        if rows:
-            await self._connection.execute(sa.insert(dead_letters), rows)
+        """Keep messages: ``queue``, ``body``, ``reason``; ``message_id``, ``origin`` and ``headers`` if known.
 
-    async def list(self, *, page: int = 1, size: int = 100) -> Page:
-        """A page of dead letters, newest first."""
+        One that brings its own ``id`` is kept once, however often it comes.
+        """
+        unknown = {"message_id": None, "origin": None, "headers": None}
+        rows = [{"id": uuid7(), **unknown, **letter, "created_at": self._now} for letter in letters]
+        if rows:
+            insert = sqlite.insert if self._connection.dialect.name == "sqlite" else postgresql.insert
+            await self._connection.execute(insert(dead_letters).on_conflict_do_nothing(), rows)
+
+    async def list(self, *, page: int = 1, size: int = 100, reason: str = "") -> Page:
+        """A page of dead letters, newest first; with a text those that have it in their reason."""
         order = (dead_letters.c.created_at.desc(), dead_letters.c.id.desc())
-        return await page_of(self._connection, sa.select(dead_letters), order, page=page, size=size)
+        return await page_of(
+            self._connection, sa.select(dead_letters).where(_told(reason)), order, page=page, size=size
+        )
+
+    async def ids(self, reason: str = "") -> Sequence[UUID]:
+        """All that there are, oldest first; with a text those that have it in their reason."""
+        order = (dead_letters.c.created_at, dead_letters.c.id)
+        return (
+            await self._connection.scalars(sa.select(dead_letters.c.id).where(_told(reason)).order_by(*order))
+        ).all()
 
     async def get(self, key: UUID) -> sa.RowMapping | None:
         """One dead letter."""
-        query = sa.select(dead_letters).where(dead_letters.c.id == key)
-        return (await self._connection.execute(query)).mappings().one_or_none()
+        return (await self.get_batch([key])).get(key)
 
-    async def delete(self, key: UUID) -> bool:
-        """Forget one; whether it was there."""
-        result = await self._connection.execute(sa.delete(dead_letters).where(dead_letters.c.id == key))
-        return bool(result.rowcount)
+    async def get_batch(self, keys: Sequence[UUID]) -> dict[UUID, sa.RowMapping]:
+        """Those of these dead letters that are there."""
+        query = sa.select(dead_letters).where(one_of(self._connection, dead_letters.c.id, keys))
+        return {row["id"]: row for row in (await self._connection.execute(query)).mappings()}
+
+    async def delete_batch(self, keys: Sequence[UUID]) -> set[UUID]:
+        """Forget these; which of them were there."""
+        gone = sa.delete(dead_letters).where(one_of(self._connection, dead_letters.c.id, keys))
+        return set(await self._connection.scalars(gone.returning(dead_letters.c.id)))
+
+
+def _told(reason: str) -> sa.ColumnElement[bool]:
+    return dead_letters.c.reason.icontains(reason, autoescape=True) if reason else sa.true()

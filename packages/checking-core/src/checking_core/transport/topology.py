@@ -20,6 +20,7 @@ __all__ = [
     "DELIVERY_LIMIT",
     "HEADER_FIRST_QUEUE",
     "HEADER_REASON",
+    "HEADER_REPLAY_OF",
     "HEADER_REQUEST_ID",
     "HEADER_TRACEPARENT",
     "Binding",
@@ -32,6 +33,8 @@ HEADER_REASON = "x-reason"
 """Why a message is in the dead letters."""
 HEADER_FIRST_QUEUE = "x-first-queue"
 """Where a dead letter came from."""
+HEADER_REPLAY_OF = "x-replay-of"
+"""Which dead letter a message was before it was sent again."""
 HEADER_REQUEST_ID = "x-request-id"
 HEADER_TRACEPARENT = "traceparent"
 

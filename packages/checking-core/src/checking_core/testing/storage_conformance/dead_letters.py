@@ -39,13 +39,31 @@ class DeadLetterRules:
         assert {(row["message_id"], row["origin"], row["headers"]) for row in rows} == {(None, None, None)}
 
     async def test_a_dead_letter_is_deleted_once(self, store: Store) -> None:
-        await _add(store, *(_letter(number) for number in range(2)))
-        first, second = await dump(store, dead_letters)
+        await _add(store, *(_letter(number) for number in range(3)))
+        first, second, third = await dump(store, dead_letters)
         async with store.begin() as uow:
-            assert await uow.dead_letters.delete(first) is True
-            assert await uow.dead_letters.delete(first) is False
-            assert await uow.dead_letters.get(first) is None
-        assert list(await dump(store, dead_letters)) == [second]
+            assert await uow.dead_letters.delete_batch([second, uuid4(), first]) == {first, second}
+            assert await uow.dead_letters.delete_batch([first]) == set()
+            assert (await uow.dead_letters.get_batch([third, first])).keys() == {third}
+        assert list(await dump(store, dead_letters)) == [third]
+
+    async def test_a_dead_letter_that_brings_its_id_is_kept_once(self, store: Store) -> None:
+        letter = {**_letter(1), "id": uuid4()}
+        await _add(store, letter, letter)
+        await _add(store, {**letter, "reason": "another"}, _letter(2))
+        rows = await dump(store, dead_letters)
+        assert [rows.pop(letter["id"])["reason"], *(row["body"] for row in rows.values())] == ["malformed", b"2"]
+
+    async def test_dead_letters_are_found_by_a_part_of_their_reason(self, store: Store, clock: MovableClock) -> None:
+        for number, reason in enumerate(["delivery_limit", "v: 100% Unknown", "v: 100 unknown"]):
+            clock.move_to(number)
+            await _add(store, {**_letter(number), "reason": reason})
+        async with store.read() as uow:
+            found = await uow.dead_letters.list(reason="100% unk")
+            oldest_first = await uow.dead_letters.ids("v: 100")
+            every = await uow.dead_letters.ids()
+        assert ([row["body"] for row in found.items], found.total) == ([b"1"], 1)
+        assert oldest_first == every[1:]
 
     async def test_dead_letters_are_listed_newest_first_none_twice_none_left_out(
         self, store: Store, clock: MovableClock

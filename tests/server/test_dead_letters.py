@@ -1,0 +1,114 @@
+"""Dead letters: kept once with their reason, sent again to where they came from, removed only when they have left."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from checking_core.errors import ConfigurationError, NotFoundError, PublishError
+from checking_core.storage.tables import dead_letters
+from checking_core.transport import (
+    HEADER_FIRST_QUEUE,
+    HEADER_REASON,
+    HEADER_REPLAY_OF,
+    HEADER_REQUEST_ID,
+    Message,
+    Outgoing,
+)
+from checking_core.transport.memory import MemoryTransport
+from checking_server.flow.bury import Bury
+from checking_server.flow.replay import Replay
+
+from .conftest import Stations
+
+Link = Callable[..., bytes]
+
+
+def dead(number: int = 1, *, queue: str = "caldera.checking.instructions", **headers: str) -> Message:
+    """A message as it lies in the queue of the dead letters."""
+    about = {HEADER_REASON: "operation.name: is missing", HEADER_FIRST_QUEUE: queue, HEADER_REQUEST_ID: "r1"}
+    return Message(body=b"poison %d" % number, message_id=f"m{number}", headers={**about, **headers})
+
+
+async def kept(stations: Stations) -> list[Any]:
+    return await stations.rows(dead_letters)
+
+
+async def test_a_dead_letter_is_kept_with_its_reason_and_its_queue(stations: Stations) -> None:
+    await Bury(stations.store)([dead()])
+    (row,) = await kept(stations)
+    assert (row["queue"], row["reason"]) == ("caldera.checking.instructions", "operation.name: is missing")
+    assert (row["body"], row["message_id"], row["headers"][HEADER_REQUEST_ID]) == (b"poison 1", "m1", "r1")
+
+
+async def test_a_dead_letter_that_is_delivered_twice_is_kept_once(stations: Stations) -> None:
+    bury = Bury(stations.store)
+    await bury([dead(), dead()])
+    await bury([dead(), dead(2)])
+    assert sorted(row["body"] for row in await kept(stations)) == [b"poison 1", b"poison 2"]
+
+
+async def test_headers_that_no_database_stores_cost_no_letter(stations: Stations) -> None:
+    await Bury(stations.store)([dead(**{HEADER_REASON: "nul \0", "x\0y": "\ud800", "queue": "q" * 9000})])
+    (row,) = await kept(stations)
+    assert row["reason"] == "nul \ufffd"
+
+
+async def test_a_replayed_letter_arrives_as_a_new_message_and_is_gone(stations: Stations) -> None:
+    await Bury(stations.store)([dead(), dead(2)])
+    first, second = await kept(stations)
+    replay = Replay(stations.store, stations.transport, stations.topology)
+    assert await replay([first["id"]]) == [None]
+    assert [row["id"] for row in await kept(stations)] == [second["id"]]
+    instructions = await stations.transport.subscribe(stations.topology.instructions_queue, prefetch=9)
+    (delivery,) = await instructions.batch(9, 0)
+    assert (delivery.message.body, delivery.message.message_id, delivery.tries) == (first["body"], "m1", 0)
+    assert delivery.message.headers == {HEADER_REQUEST_ID: "r1", HEADER_REPLAY_OF: str(first["id"])}
+
+
+async def test_a_replayed_message_that_fails_again_is_a_new_letter(stations: Stations) -> None:
+    """Whatever comes first, the removal of the old letter or the arrival of the new one."""
+    bury = Bury(stations.store)
+    await bury([dead()])
+    (row,) = await kept(stations)
+    await bury([dead(**{HEADER_REPLAY_OF: str(row["id"])})])
+    assert len(await kept(stations)) == 2
+
+
+async def test_a_replayed_message_is_accepted_once_it_can_be(stations: Stations, link: Link) -> None:
+    letter = Message(body=link(), message_id="m", headers=dead().headers)
+    await Bury(stations.store)([letter])
+    (row,) = await kept(stations)
+    await Replay(stations.store, stations.transport, stations.topology)([row["id"]])
+    instructions = await stations.transport.subscribe(stations.topology.instructions_queue, prefetch=9)
+    await stations.accept([delivery.message for delivery in await instructions.batch(9, 0)])
+    assert len(await stations.checks()) == 1
+
+
+class Refusing(MemoryTransport):
+    """A broker that confirms every second message."""
+
+    async def publish(self, items: Sequence[Outgoing]) -> Sequence[PublishError | None]:
+        return [PublishError("not confirmed") if number % 2 else None for number, _ in enumerate(items)]
+
+
+async def test_a_letter_stays_until_the_broker_has_its_message(stations: Stations) -> None:
+    await Bury(stations.store)([dead(number) for number in range(4)])
+    ids = [row["id"] for row in await kept(stations)]
+    answers = await Replay(stations.store, Refusing(), stations.topology)(ids)
+    assert [isinstance(answer, PublishError) for answer in answers] == [False, True, False, True]
+    assert {row["id"] for row in await kept(stations)} == {ids[1], ids[3]}
+
+
+@pytest.mark.parametrize("queue", ["", "somebody.else", "caldera.checking.dead"])
+async def test_a_letter_from_no_queue_of_ours_stays(stations: Stations, queue: str) -> None:
+    await Bury(stations.store)([dead(queue=queue)])
+    (row,) = await kept(stations)
+    replay = Replay(stations.store, stations.transport, stations.topology)
+    stayed, unknown = await replay([row["id"], uuid4()])
+    assert isinstance(stayed, ConfigurationError)
+    assert isinstance(unknown, NotFoundError)
+    assert len(await kept(stations)) == 1
