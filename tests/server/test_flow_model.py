@@ -17,7 +17,7 @@ import msgspec
 import structlog
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from checking_core.contracts import Answer, CheckStatus, DetectionResult, DetectionTask, Outcome, Reason, encode
 from checking_core.contracts import decode_task as read_task
@@ -53,6 +53,11 @@ class FaultyTransport(MemoryTransport):
         return [PublishError("the confirm was lost")] * len(items) if fault == "confirm lost" else outcomes
 
 
+def _waits(queue: str) -> Any:
+    """A step that needs a message in a queue is only taken when there is one."""
+    return precondition(lambda flow: flow.waiting(getattr(flow.stations.topology, queue)))
+
+
 class Flow(RuleBasedStateMachine):
     """Messages that were sent must all arrive at a verdict, once."""
 
@@ -70,7 +75,9 @@ class Flow(RuleBasedStateMachine):
         self.transport = FaultyTransport(self.stations.topology)
         self.stations.transport = self.transport
         self.stations.dispatch = self.stations.dispatching(self.transport)
+        self.lane = self.stations.topology.task_queue("api", "siem")
         self.sent: set[int] = set()
+        self.seen: list[DetectionTask] = []
         self.closed: dict[Any, Any] = {}
         self.run(self.transport.start())
         self.connect()
@@ -78,12 +85,16 @@ class Flow(RuleBasedStateMachine):
     def run(self, work: Any) -> Any:
         return self.runner.run(work)
 
+    def waiting(self, queue: str) -> int:
+        found: int = self.run(self.transport.state(queue)).waiting
+        return found
+
     def connect(self) -> None:
         """New consumers, as after a restart."""
         topology = self.stations.topology
         subscribe = self.transport.subscribe
         self.instructions = self.run(subscribe(topology.instructions_queue, prefetch=50))
-        self.tasks = self.run(subscribe(topology.task_queue("api", "siem"), prefetch=50))
+        self.tasks = self.run(subscribe(self.lane, prefetch=50))
         self.responses = self.run(subscribe(topology.api_responses_queue, prefetch=50))
 
     # --- what may happen ---------------------------------------------------------------------------------------
@@ -95,6 +106,7 @@ class Flow(RuleBasedStateMachine):
         self.run(self.transport.publish([Outgoing(key, Message(body=body, message_id=str(number)))] * times))
         self.sent.add(number)
 
+    @_waits("instructions_queue")
     @rule(limit=st.integers(1, 4), crash=st.booleans())
     def accept(self, limit: int, crash: bool) -> None:
         self.run(self._feed(self.instructions, self.stations.accept, limit, crash))
@@ -108,12 +120,20 @@ class Flow(RuleBasedStateMachine):
             assert fault == "away"
         self.transport.fault = None
 
+    @precondition(lambda flow: flow.waiting(flow.lane))
     @rule(
         answer=st.sampled_from(sorted(ANSWERS)), limit=st.integers(1, 3), times=st.integers(1, 2), crash=st.booleans()
     )
     def a_worker_answers(self, answer: str, limit: int, times: int, crash: bool) -> None:
         self.run(self._work(answer, limit, times, crash))
 
+    @precondition(lambda flow: flow.seen)
+    @rule(answer=st.sampled_from(sorted(ANSWERS)), which=st.integers(0, 9))
+    def a_task_is_answered_again(self, answer: str, which: int) -> None:
+        """Late, or by a second worker, and perhaps not with the same words."""
+        self.run(self._publish(self.seen[which % len(self.seen)], answer, 1))
+
+    @_waits("api_responses_queue")
     @rule(limit=st.integers(1, 4), crash=st.booleans())
     def gather(self, limit: int, crash: bool) -> None:
         self.run(self._feed(self.responses, self.stations.gather, limit, crash))
@@ -168,15 +188,21 @@ class Flow(RuleBasedStateMachine):
     async def _come_to_rest(self) -> None:
         """From now on nothing goes wrong: everything that was sent has to end."""
         for _ in range(40):
-            await self._feed(self.instructions, self.stations.accept, 50, crash=False)
+            if await self._any(self.stations.topology.instructions_queue):
+                await self._feed(self.instructions, self.stations.accept, 50, crash=False)
             await self.stations.expire()
             await self.stations.dispatch()
-            await self._work("hit", 50, 1, crash=False)
-            await self._feed(self.responses, self.stations.gather, 50, crash=False)
+            if await self._any(self.lane):
+                await self._work("hit", 50, 1, crash=False)
+            if await self._any(self.stations.topology.api_responses_queue):
+                await self._feed(self.responses, self.stations.gather, 50, crash=False)
             checks = await self.stations.checks()
             if len(checks) == len(self.sent) and all(check["completed_at"] for check in checks):
                 return
             self.clock.move(400)
+
+    async def _any(self, queue: str) -> bool:
+        return (await self.transport.state(queue)).waiting > 0
 
     def _nothing_is_lost(self) -> None:
         executions, checks = self.run(self.stations.executions()), self.run(self.stations.checks())
@@ -191,23 +217,22 @@ class Flow(RuleBasedStateMachine):
 
     async def _feed(self, subscription: MemorySubscription, station: Any, limit: int, crash: bool) -> None:
         """A consumer that dies between its station's commit and the ack, or does not."""
-        if not (await self.transport.state(subscription._queue.name)).waiting:
-            return
         deliveries = await subscription.batch(limit, 0)
         await station([delivery.message for delivery in deliveries])
         await (subscription.give_back(deliveries) if crash else subscription.ack(deliveries))
 
     async def _work(self, answer: str, limit: int, times: int, crash: bool) -> None:
         """A worker that publishes its result once or twice, and dies before the ack, or does not."""
-        topology = self.stations.topology
-        if not (await self.transport.state(topology.task_queue("api", "siem"))).waiting:
-            return
         deliveries = await self.tasks.batch(limit, 0)
         for delivery in deliveries:
-            result = _result(read_task(delivery.message.body), answer)
-            message = Message(body=encode(result), message_id=str(result.id))
-            await self.transport.publish([Outgoing(topology.api_response_key, message)] * times)
+            task = read_task(delivery.message.body)
+            self.seen.append(task)
+            await self._publish(task, answer, times)
         await (self.tasks.give_back(deliveries) if crash else self.tasks.ack(deliveries))
+
+    async def _publish(self, task: DetectionTask, answer: str, times: int) -> None:
+        message = Message(body=encode(_result(task, answer)), message_id=str(task.task_id))
+        await self.transport.publish([Outgoing(self.stations.topology.api_response_key, message)] * times)
 
 
 def _link(number: int) -> bytes:
@@ -243,7 +268,7 @@ def test_the_flow_loses_nothing_and_doubles_nothing_whatever_happens(tmp_path_fa
     Flow.template = template
     state_machine = Flow.TestCase
     state_machine.settings = settings(
-        max_examples=30, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck)
+        max_examples=40, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
     )
     try:
         state_machine("runTest").runTest()
