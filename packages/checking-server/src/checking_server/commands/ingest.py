@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
@@ -15,9 +16,11 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn
 
 from checking_core import log
+from checking_core.errors import ConfigurationError
 from checking_core.storage.checks import Progress as CheckProgress
 from checking_server.bootstrap import Settings, open_engine
 from checking_server.commands.arguments import Source
+from checking_server.commands.terminal import say, terminal
 from checking_server.engine import Engine
 from checking_server.feed import Feed
 from checking_server.readers.files import read_messages
@@ -40,11 +43,12 @@ async def ingest(
     out at once; one that has to be asked again later waits in the database for the next run or for checking serve.
     Exit code 1 if any message was rejected.
     """
+    _refuse_missing(files)
     settings = with_expectations(Settings.from_environment(), expectations)
     # a person waits here: unless they asked for lines of every step, problems only
     level = settings.log.level if "level" in settings.log.model_fields_set else "WARNING"
     log.configure(level, settings.log.format, settings.log.file)
-    console = Console(stderr=True)
+    console = terminal(sys.stderr)
     async with open_engine(settings) as engine:
         feed = Feed(engine.accept, settings.flow.batch_size)
         if engine.owns_flow:
@@ -57,6 +61,15 @@ async def ingest(
             outlook = "The server that runs on this database carries the checks out."
     _tell(feed, outlook, console)
     return 1 if feed.rejected else 0
+
+
+def _refuse_missing(files: Sequence[str]) -> None:
+    """Before anything is stored of the others."""
+    if not files:
+        raise ConfigurationError("name a file to ingest, - for stdin")
+    for file in files:
+        if file != "-" and not Path(file).exists():
+            raise ConfigurationError(f"{file}: is not there")
 
 
 def with_expectations(settings: Settings, paths: Sequence[Path]) -> Settings:
@@ -95,9 +108,9 @@ def _bar(console: Console, what: str) -> Iterator[Callable[..., None]]:
 
 def _tell(feed: Feed, outlook: str, console: Console) -> None:
     for line in feed.rejected[:_SHOWN_REJECTIONS]:
-        console.print(line, style="red", markup=False, highlight=False, soft_wrap=True)
+        say(console, line, "red")
     if (hidden := len(feed.rejected) - _SHOWN_REJECTIONS) > 0:
-        console.print(f"... and {hidden} more", style="red")
+        say(console, f"... and {hidden} more", "red")
     print(feed.summary(), outlook)
     for operation in feed.operations:
         print(f"Next: checking report {operation}")

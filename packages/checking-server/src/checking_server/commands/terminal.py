@@ -18,13 +18,19 @@ __all__ = ["cell", "say", "table", "terminal"]
 _WIDTH_OF_A_FILE = 200
 
 
+class _Terminal(Console):
+    def on_broken_pipe(self) -> None:
+        """Let the command end as it does for every other reader that leaves: rich would end it with code 1."""
+        raise BrokenPipeError
+
+
 def terminal(file: TextIO | None = None) -> Console:
     """A console on a stream, by default stdout; what is no terminal gets long lines, and no colour."""
     stream = file or sys.stdout
     if hasattr(stream, "reconfigure"):
         stream.reconfigure(errors="backslashreplace")  # a host's alphabet that the terminal lacks ends no report
     chosen = stream.isatty() or "COLUMNS" in os.environ
-    return Console(file=stream, width=None if chosen else _WIDTH_OF_A_FILE, highlight=False, emoji=False)
+    return _Terminal(file=stream, width=None if chosen else _WIDTH_OF_A_FILE, highlight=False, emoji=False)
 
 
 def cell(text: str, style: str = "") -> Text:
