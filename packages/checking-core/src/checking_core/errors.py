@@ -32,11 +32,20 @@ __all__ = [
     "StoreUnavailableError",
     "UnavailableError",
     "UnroutableError",
+    "first_of_ours",
 ]
 
 
 class CheckingError(Exception):
     """Root of everything this project raises on purpose."""
+
+
+def first_of_ours(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """The error that people and exit codes want, of those that a task group hides in groups of groups."""
+    found: BaseException = group.subgroup(CheckingError) or group
+    while isinstance(found, BaseExceptionGroup):
+        found = found.exceptions[0]
+    return found
 
 
 # --- the person has to change something -------------------------------------------------------------------

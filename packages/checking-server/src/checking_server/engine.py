@@ -9,13 +9,13 @@ from datetime import timedelta
 from uuid import UUID
 
 import structlog
-from checking_core.worker.loop import Worker
 
-from checking_core.errors import CheckingError, UnavailableError
+from checking_core.errors import UnavailableError, first_of_ours
 from checking_core.storage import Store
 from checking_core.storage.checks import Progress
 from checking_core.transport.base import Transport
 from checking_core.transport.topology import Topology
+from checking_core.worker.loop import Worker
 from checking_server.consumers import Consumer, Station
 from checking_server.flow.accept import Accept, Plan
 from checking_server.flow.bury import Bury
@@ -112,7 +112,7 @@ class Engine:
                 finally:
                     stop.set()
         except BaseExceptionGroup as group:
-            raise _first_of_ours(group) from group
+            raise first_of_ours(group) from group
 
     async def settled(
         self, operations: Sequence[UUID], *, wait: bool, tell: Callable[[Progress], None] = lambda _: None
@@ -173,12 +173,3 @@ class Engine:
                 continue
             if idle is not None:
                 await first_of(wake, stop, seconds=min(idle, self._settings.poll_interval))
-
-
-def _first_of_ours(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    """A task group hides errors in groups of groups; people and exit codes want the one that matters."""
-    ours = group.subgroup(CheckingError)
-    found: BaseException = ours or group
-    while isinstance(found, BaseExceptionGroup):
-        found = found.exceptions[0]
-    return found
