@@ -67,6 +67,7 @@ class Lane:
             self._stopping.set()
             await self._subscription.stop()
             await taking
+            log.info("draining", tasks=len(self._running), within=drain)
             await self._finish(drain)
             self._ending.set()
             self._news.set()

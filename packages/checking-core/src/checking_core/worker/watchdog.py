@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import faulthandler
+import math
 import os
 import sys
 import threading
@@ -63,11 +64,15 @@ class Watchdog:
         self._looks: dict[int, _Running] = {}
         self._answered = True
         self._silent = 0
+        self._arming = threading.Lock()
+        self._armed_for = math.inf  # not armed at all: no look is too long
 
     @contextmanager
     def look(self, backend: str, look: Look) -> Iterator[None]:
         """A look is under way while the block runs."""
         self._looks[id(look)] = _Running(backend, look.task.task_id, look.timeout)
+        if look.timeout > self._armed_for:
+            self._arm()
         try:
             yield
         finally:
@@ -84,6 +89,7 @@ class Watchdog:
         finally:
             stopped.set()
             thread.join()
+            self._armed_for = math.inf
             faulthandler.cancel_dump_traceback_later()
 
     def check(self) -> None:
@@ -93,21 +99,30 @@ class Watchdog:
             self._loop.call_soon_threadsafe(self._answer)
             return
         self._silent += 1
-        if self._silent * self._tick > self._limit:
+        if self._silent * self._tick > self._longest + self._grace:
             leave(EXIT_BLOCKED, self._tell, end=self._end)
 
     def _watch(self, stopped: threading.Event) -> None:
         while True:
-            # A regular expression that runs away, for one, lets no thread of Python run, this one included. What then
-            # is left is a timer outside of it; it writes the stacks to stderr and ends the process with code 1.
-            faulthandler.dump_traceback_later(self._limit + self._grace + self._tick, exit=True, file=_STDERR)
+            self._arm()
             if stopped.wait(self._tick):
                 return
             self.check()
 
+    def _arm(self) -> None:
+        """Set the timer for what no thread of Python can end: a regular expression that runs away lets none run.
+
+        It writes the stacks to stderr and ends the process with code 1, unless it is set again before.
+        """
+        with self._arming:
+            self._armed_for = self._longest
+            seconds = self._armed_for + self._grace + max(self._grace, 3 * self._tick)
+            faulthandler.dump_traceback_later(seconds, exit=True, file=_STDERR)
+
     @property
-    def _limit(self) -> float:
-        return max((running.timeout for running in list(self._looks.values())), default=0.0) + self._grace
+    def _longest(self) -> float:
+        """The longest time-out of the looks under way."""
+        return max((running.timeout for running in list(self._looks.values())), default=0.0)
 
     def _answer(self) -> None:
         self._answered = True
