@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 import pytest
 from tests.services import PrivatePostgres
+from tests.throw_away import install_plugin
 
 from checking_core.storage import migrate
 
@@ -47,15 +48,6 @@ def _message(folder: Path, reply: dict[str, Any], backend: str = "mock") -> Path
     file = folder / "message.jsonl"
     file.write_text(json.dumps(link) + "\n")
     return file
-
-
-def _install(folder: Path, name: str, code: str) -> None:
-    """A plugin, as far as an interpreter with this folder on its path can tell."""
-    (folder / f"{name}.py").write_text(code)
-    about = folder / f"{name}-1.0.dist-info"
-    about.mkdir()
-    (about / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
-    (about / "entry_points.txt").write_text(f"[checking.plugins]\n{name} = {name}\n")
 
 
 def test_a_server_is_ready_lists_operations_and_ends_when_told(tmp_path: Path, message: Path) -> None:
@@ -119,7 +111,7 @@ def checking_detectors():
 
 
 def test_a_plugin_that_blocks_everything_does_not_hold_the_server_for_ever(tmp_path: Path) -> None:
-    _install(tmp_path, "blocking", BLOCKING_PLUGIN)
+    install_plugin(tmp_path, "blocking", BLOCKING_PLUGIN)
     message = _message(tmp_path, {}, backend="blocking")
     with served(tmp_path, plugins=tmp_path, DRAIN_TIMEOUT=0) as server:
         assert checking(tmp_path, "ingest", str(message)).returncode == 0
@@ -202,7 +194,7 @@ MemoryTransport.subscribe = subscribe
 
 
 def test_a_part_that_can_not_start_is_one_line_and_code_3(tmp_path: Path) -> None:
-    _install(tmp_path, "away", BROKER_AWAY)
+    install_plugin(tmp_path, "away", BROKER_AWAY)
     done = checking(tmp_path, "serve", "--port", "0", plugins=tmp_path, LOG_LEVEL="ERROR")
     assert (done.returncode, done.stderr) == (3, "checking: the broker does not answer\n")
 
