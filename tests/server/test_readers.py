@@ -43,8 +43,8 @@ def bodies(body: bytes) -> list[bytes]:
         BOM + b"\n" + MESSAGE + b"\n" + MESSAGE,
         b"[" + MESSAGE + b",\n" + MESSAGE + b"]",
         BOM + b"\n [\n" + MESSAGE + b"\n,\n" + MESSAGE + b"\n]\n",
-        gzip.compress(MESSAGE + b"\n" + MESSAGE),
-        gzip.compress(b"[" + MESSAGE + b"," + MESSAGE + b"]"),
+        gzip.compress(MESSAGE + b"\n" + MESSAGE, mtime=0),
+        gzip.compress(b"[" + MESSAGE + b"," + MESSAGE + b"]", mtime=0),
     ],
 )
 def test_messages_come_one_a_line_or_in_an_array_plain_or_gzip(body: bytes):
@@ -57,7 +57,7 @@ def test_a_single_object_is_one_message(indent: int | None):
     assert json.loads(body) == json.loads(MESSAGE)
 
 
-@pytest.mark.parametrize("body", [b"", b"\n \n", b"[]", gzip.compress(b"")])
+@pytest.mark.parametrize("body", [b"", b"\n \n", b"[]", gzip.compress(b"", mtime=0)])
 def test_nothing_gives_no_messages(body: bytes):
     assert bodies(body) == []
 
@@ -171,7 +171,7 @@ def test_a_pipe_that_stays_open_gives_each_message_as_it_comes():
         (b'[{"id": "a", "paw": "b", "ability": {}}]', "-: holds links without their operation; export the operation"),
         (b'{"id": "a", "chain": {}}', "-: is no operation and no report of Caldera: Expected `array`, got `object`"),
         (b'{"steps": {}}', "-: is no operation and no report of Caldera: Object missing required field `name`"),
-        (gzip.compress(MESSAGE)[:-12], "-: cannot be read: "),
+        (gzip.compress(MESSAGE, mtime=0)[:-12], "-: cannot be read: "),
         (b"\x1f\x8bgarbage", "-: cannot be read: "),
     ],
 )

@@ -104,9 +104,7 @@ def planner(
         )
     return partial(
         plan,
-        expectations=load(
-            [Path(path) for path in settings.expectations], plugin_keys=plugin_keys, backends=backends
-        ),
+        expectations=load([Path(path) for path in settings.expectations], plugin_keys=plugin_keys, backends=backends),
         backends=backends,
         hints=settings.hints,
         default_backend=settings.default_backend,

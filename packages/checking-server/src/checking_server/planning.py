@@ -13,6 +13,7 @@ from checking_core.errors import RejectedMessageError
 from checking_core.plugin import PluginHost
 from checking_core.report import ReportedExecution
 from checking_core.settings import BackendsSettings, DatabaseSettings, PlanSettings, WorkerSettings, read
+from checking_core.storage.executions import told_order
 from checking_server.bootstrap import open_store, planner
 from checking_server.flow.report import find_operation
 from checking_server.readers.files import RawMessage, read_messages
@@ -98,13 +99,8 @@ def _read(messages: Iterable[RawMessage]) -> tuple[list[LinkMessage], list[str]]
             continue
         if link.execution is not None:
             key = (link.operation.operation_id, link.execution.link_id)
-            last[key] = max(last.get(key, link), link, key=_told_at)
+            last[key] = max(last.get(key, link), link, key=told_order)
     return sorted(last.values(), key=_started_at), rejected
-
-
-def _told_at(link: LinkMessage) -> tuple[datetime, datetime]:
-    assert link.execution is not None  # noqa: S101 - callers have looked
-    return link.execution.finished_at or link.execution.started_at, link.timestamp
 
 
 def _started_at(link: LinkMessage) -> datetime:

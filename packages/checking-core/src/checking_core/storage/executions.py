@@ -51,11 +51,12 @@ class Executions:
     async def _write(self, rows: list[dict[str, Any]]) -> dict[UUID, int]:
         statement, parameters = insert_rows(self._connection, execution_results, rows)
         new, old = statement.excluded, execution_results.c
-        different = sa.or_(*(new[name].is_distinct_from(old[name]) for name in _FACTS))
+        told = {name: _told(new[name], old[name]) for name in _FACTS}
+        different = sa.or_(*(value.is_distinct_from(old[name]) for name, value in told.items()))
         result = await self._connection.execute(
             statement.on_conflict_do_update(
                 index_elements=[old.id],
-                set_={name: new[name] for name in (*_FACTS, *_OF_MESSAGE)} | {"revision": old.revision + 1},
+                set_=told | {name: new[name] for name in _OF_MESSAGE} | {"revision": old.revision + 1},
                 where=sa.and_(_later(new, old), different),
             ).returning(old.id, old.revision),
             parameters,
@@ -132,6 +133,12 @@ def told_order(message: LinkMessage) -> tuple[datetime, datetime]:
     """Sorts the messages of one link: by end of the execution, an unknown end first, then by their own time."""
     assert message.execution is not None  # noqa: S101 - callers pass link messages only
     return message.execution.finished_at or _NEVER, message.timestamp
+
+
+def _told(new: sa.ColumnElement[Any], old: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
+    """A source that does not tell a fact (an operation's export has no output) does not erase it."""
+    nullable = isinstance(old, sa.Column) and old.nullable
+    return sa.func.coalesce(new, old) if nullable else new
 
 
 def _later(new: Columns, old: Columns) -> sa.ColumnElement[bool]:

@@ -26,6 +26,7 @@ from checking_core.matching.judge import status_of
 from checking_core.matching.looks import deadline_of, first_look
 from checking_core.plugin.retry import RetryPolicy
 from checking_core.storage import Store
+from checking_core.storage.executions import told_order
 from checking_core.transport.base import Message
 from checking_core.transport.topology import HEADER_REQUEST_ID
 from checking_server.flow.bisect import bisected
@@ -100,7 +101,7 @@ class Accept:
         self, links: Sequence[_Told], written: dict[UUID, int], now: datetime
     ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
         """Rows of the checks of each written execution, as its latest message tells it, and of those born closed."""
-        latest = {_row_id(told.link): told for told in sorted(links, key=_told_at)}
+        latest = {_row_id(told.link): told for told in sorted(links, key=lambda told: told_order(told.link))}
         rows: dict[UUID, dict[str, Any]] = {}
         results = []
         for execution_id in written:
@@ -132,12 +133,6 @@ def _read(message: Message, received_at: datetime) -> _Told | RejectedMessageErr
 def _row_id(message: LinkMessage) -> UUID:
     assert message.execution is not None  # noqa: S101 - links only
     return execution_id_of(message.operation.operation_id, message.execution.link_id)
-
-
-def _told_at(told: _Told) -> tuple[datetime, datetime]:
-    execution = told.link.execution
-    assert execution is not None  # noqa: S101 - links only
-    return execution.finished_at or execution.started_at, told.link.timestamp
 
 
 def _disposition(message: LinkMessage, written: dict[UUID, int], changed: set[UUID]) -> Accepted:

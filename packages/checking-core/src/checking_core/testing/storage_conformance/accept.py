@@ -87,6 +87,14 @@ class AcceptRules:
         more = link_message(operation_id, told=20, result_data={"stdout": "more"})
         assert await accept(store, [more]) == {execution_id(more): 2}
 
+    async def test_a_later_message_that_tells_no_output_does_not_erase_it(self, store: Store) -> None:
+        operation_id = uuid4()
+        known = link_message(operation_id, told=10, result_data={"stdout": "kept"})
+        await accept(store, [known])
+        assert await accept(store, [link_message(operation_id, told=20, result_data=None)]) == {}
+        (row,) = (await dump(store)).values()
+        assert (row["result_data"], row["revision"]) == ({"stdout": "kept"}, 1)
+
     async def test_an_older_result_changes_nothing(self, store: Store) -> None:
         operation_id = uuid4()
         await accept(store, [link_message(operation_id, told=20, finished=15)])
