@@ -12,6 +12,7 @@ import structlog
 from checking_core.contracts import DetectionTask, decode_task
 from checking_core.errors import PublishError, RejectedMessageError, UnavailableError
 from checking_core.transport.base import Delivery, Outgoing, Subscription, Transport
+from checking_core.worker.suspects import Suspects
 
 __all__ = ["Answered", "Lane", "persist"]
 
@@ -37,6 +38,7 @@ class Lane:
         transport: where results go.
         answer: runs one task to its message; whatever it raises ends the worker, so it raises nothing.
         concurrency: tasks at a time.
+        suspects: those that must not run beside others; one row for all lanes of a process.
     """
 
     def __init__(
@@ -45,11 +47,13 @@ class Lane:
         transport: Transport,
         answer: Callable[[Delivery, DetectionTask], Awaitable[Answered]],
         concurrency: int,
+        suspects: Suspects,
     ) -> None:
         self._subscription = subscription
         self._transport = transport
         self._answer = answer
         self._concurrency = concurrency
+        self._suspects = suspects
         self._running: dict[Delivery, asyncio.Task[None]] = {}
         self._refused: list[Delivery] = []
         self._ready: list[Answered] = []
@@ -84,6 +88,7 @@ class Lane:
                     self._running[delivery] = group.create_task(self._run(delivery, task))
 
     async def _run(self, delivery: Delivery, task: DetectionTask) -> None:
+        await self._suspects.enter(delivery)
         answered = await self._answer(delivery, task)
         self._ready.append(answered)  # after the wait: before it, this was another list
         self._news.set()
@@ -134,6 +139,7 @@ class Lane:
             log.warning("tasks_not_acked", tasks=len(deliveries), error=str(error))
         for delivery in deliveries:
             del self._running[delivery]
+            self._suspects.leave(delivery)
         if not self._running:
             self._settled.set()
 
@@ -152,6 +158,8 @@ class Lane:
                 look.cancel()
 
     async def _give_back(self, deliveries: Sequence[Delivery]) -> None:
+        for delivery in deliveries:
+            self._suspects.leave(delivery)
         try:
             if deliveries:
                 await self._subscription.give_back(deliveries)

@@ -14,6 +14,7 @@ from checking_core.transport.base import Delivery, Message, Outgoing, Transport
 from checking_core.transport.topology import AGENT_TYPES, HEADER_REQUEST_ID, HEADER_TRACEPARENT, Topology
 from checking_core.worker.lane import Answered, Lane, persist
 from checking_core.worker.run_task import close_detector, run_task
+from checking_core.worker.suspects import Suspects
 from checking_core.worker.watchdog import Watchdog
 
 __all__ = ["Worker"]
@@ -54,6 +55,7 @@ class Worker:
         self._host = host
         self._drain = drain
         self._watchdog = watchdog
+        self._suspects = Suspects()
         self._unserved: set[str] = set()
         self.serving = asyncio.Event()
         """Set once every queue has its consumer: what is sent from then on finds one."""
@@ -90,7 +92,8 @@ class Worker:
         subscription = await persist(lambda: self._transport.subscribe(queue, prefetch=concurrency), stop)
         if subscription is not None:
             self._served(queue)
-            await Lane(subscription, self._transport, self._answer, concurrency).serve(stop, drain=self._drain)
+            lane = Lane(subscription, self._transport, self._answer, concurrency, self._suspects)
+            await lane.serve(stop, drain=self._drain)
 
     def _served(self, queue: str | None) -> None:
         self._unserved.discard(queue or "")
