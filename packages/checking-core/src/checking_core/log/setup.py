@@ -22,6 +22,7 @@ __all__ = ["LogFormat", "bind", "configure"]
 _FILE_BYTES = 10 * 1024 * 1024
 _OLD_FILES = 5
 _TALKATIVE = ("aio_pika", "aiormq", "alembic", "httpcore", "httpx", "sqlalchemy", "uvicorn", "uvicorn.access")
+_RAISED_AS_WELL = (("aiormq.connection", "error when creating transport: %r"),)
 
 
 class LogFormat(StrEnum):
@@ -121,8 +122,14 @@ def _handler(handler: logging.Handler, before: list[Processor], after: list[Proc
     handler.setFormatter(
         ProcessorFormatter(foreign_pre_chain=before, processors=[ProcessorFormatter.remove_processors_meta, *after])
     )
+    handler.addFilter(_is_news)
     handler.name = __name__
     return handler
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """Not what a library both logs and raises: whoever catches it tells it in our words."""
+    return (record.name, record.msg) not in _RAISED_AS_WELL
 
 
 def _rotated(file: Path) -> logging.Handler:
