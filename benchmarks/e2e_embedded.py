@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import logging
 import resource
 import statistics
 import subprocess
@@ -17,10 +18,10 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from uuid import UUID, uuid5
 
-import msgspec
 import sqlalchemy as sa
+import structlog
+from link_results import OPERATION, link_result
 
 from checking_core.contracts import Answer, Ask, DetectionTask
 from checking_core.plugin.base import BaseWorker, NoSettings
@@ -36,7 +37,6 @@ from checking_server.bootstrap import planner
 from checking_server.engine import Engine
 from checking_server.settings import FlowSettings
 
-OPERATION = UUID("5f0f3a58-92a6-4b0c-8d6e-1c1c3f0a7b10")
 IN_FLIGHT = 1000
 
 
@@ -51,44 +51,6 @@ class Instant(BaseWorker):
         return Finding(rule=Answer.YES)
 
 
-def message(number: int) -> bytes:
-    """A link_result of about 1.2 kB with one check."""
-    return msgspec.json.encode(
-        {
-            "message_type": "link_result",
-            "timestamp": "2026-01-15T09:00:02Z",
-            "operation": {"name": "bench", "operation_id": str(OPERATION), "operation_start": "2026-01-15T09:00:00Z"},
-            "execution": {
-                "link_id": str(uuid5(OPERATION, str(number))),
-                "agent_host": f"ws{number % 50:02}.corp.example",
-                "agent_paw": "bench",
-                "command": f"rundll32.exe C:\\Windows\\System32\\comsvcs.dll, MiniDump {number} C:\\l.dmp full",
-                "pid": 4000 + number % 1000,
-                "status": 0,
-                "link_state": "SUCCESS",
-                "collect": "2026-01-15T09:00:00Z",
-                "finish": "2026-01-15T09:00:02Z",
-                "executor": "cmd",
-                "platform": "windows",
-                "ability": {
-                    "ability_id": "bench",
-                    "name": "Dump",
-                    "tactic": "credential-access",
-                    "technique_id": "T1003",
-                },
-                "result_data": {"stdout": "x" * 400, "stderr": "", "exit_code": "0"},
-                "detections": [
-                    {
-                        "detection_type": "api",
-                        "detection_platform": "instant",
-                        "detection_config": {"query": "index=security comsvcs"},
-                    }
-                ],
-            },
-        }
-    )
-
-
 async def run_once(messages: int, folder: Path) -> dict[str, float]:
     """One run; the figures of the part between the first publish and the last stored result."""
     url = f"sqlite+aiosqlite:///{folder / 'bench.db'}"
@@ -98,7 +60,7 @@ async def run_once(messages: int, folder: Path) -> dict[str, float]:
     worker_settings = WorkerSettings(jitter_min=0, jitter_max=0, concurrency=200)
     backends = {"instant": BackendSettings(plugin="instant", max_in_flight=IN_FLIGHT)}
     detectors = {"instant": Instant("instant", NoSettings())}
-    bodies = [message(number) for number in range(messages)]
+    bodies = [link_result(number, "instant", {"query": "index=security comsvcs"}) for number in range(messages)]
     async with Store(url) as store:
         engine = Engine(
             store=store,
@@ -147,6 +109,7 @@ def main() -> None:
     options.add_argument("--one", action="store_true", help=argparse.SUPPRESS)
     chosen = options.parse_args()
     if chosen.one:
+        structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
         with tempfile.TemporaryDirectory() as folder:
             print(json.dumps(asyncio.run(run_once(chosen.messages, Path(folder)))))
         return
