@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 import zipfile
 from pathlib import Path
 
@@ -117,3 +118,15 @@ def wheels(session: nox.Session) -> None:
     session.install("-c", "constraints.txt", *map(str, built))
     session.chdir(work)
     session.run("checking", "demo")
+
+
+@nox.session
+def worker_alone(session: nox.Session) -> None:
+    """Install core and a plugin without server and database, and let a worker serve a real broker from there."""
+    session.install("-c", "constraints.txt", f"{CORE}[amqp]", "plugins/mock")
+    absent = ("checking_server", "sqlalchemy", "alembic", "aiosqlite", "asyncpg", "litestar", "cyclopts", "rich")
+    look = "import sys; from importlib.util import find_spec; sys.exit(' '.join(filter(find_spec, sys.argv[1:])) or 0)"
+    session.run("python", "-c", look, *absent)
+    tests = ("-m", "pytest", "tests/acceptance/test_worker_process.py", *session.posargs)
+    worker = {"CHECKING_TEST_WORKER": str(Path(session.bin) / "checking-worker")}
+    session.run(sys.executable, *tests, env=worker, external=True)

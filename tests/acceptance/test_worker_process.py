@@ -103,7 +103,7 @@ def leaving(worker: Working, number: signal.Signals) -> None:
 def test_a_task_of_the_original_server_is_answered_on_the_response_queue(tmp_path: Path, bus: Bus):
     with working(tmp_path, bus) as worker:
         task_id = bus.send("mock", mock={"answer": "matched"})
-        result = bus.results()[task_id]
+        result = bus.results(task_id)[task_id]
         assert (result["detected"], result["status"], result["result_source"]) == (True, "completed", "mock")
         assert worker.ended_by(signal.SIGTERM) == 0
 
@@ -114,10 +114,10 @@ def test_a_worker_takes_only_what_it_serves(tmp_path: Path, bus: Bus):
         pass
     with working(tmp_path, bus, "--backend", "edr", BACKENDS=backends):
         of_siem, of_edr = bus.send("siem"), bus.send("edr")
-        assert bus.results().keys() == {of_edr}
+        assert bus.results(of_edr).keys() == {of_edr}
         assert (bus.waiting("api.tasks.siem"), bus.consumers("api.tasks.siem")) == (1, 0)
     with working(tmp_path, bus, BACKENDS=backends):
-        assert bus.results().keys() == {of_siem}
+        assert bus.results(of_siem).keys() == {of_siem}
 
 
 def test_a_worker_goes_on_when_its_broker_comes_back(gated: Path, bus: Bus, rabbitmq: Broker):
@@ -127,7 +127,7 @@ def test_a_worker_goes_on_when_its_broker_comes_back(gated: Path, bus: Bus, rabb
         rabbitmq.restart()
         (gated / "open").touch()
         later = bus.send("gated")
-        assert bus.results(2).keys() == {interrupted, later}
+        assert bus.results(interrupted, later).keys() == {interrupted, later}
         assert worker.ended_by(signal.SIGTERM) == 0
 
 
@@ -143,7 +143,7 @@ def test_at_the_stop_running_looks_end_and_the_rest_stays_on_the_broker(gated: P
         leaving(worker, number)
         (gated / "open").touch()
         assert worker.ended() == 0
-    assert bus.results().keys() == {running}
+    assert bus.results(running).keys() == {running}
     assert bus.waiting("api.tasks.gated") == 1
 
 
@@ -170,7 +170,7 @@ def test_the_tasks_of_a_killed_worker_are_answered_by_the_next(gated: Path, bus:
         worker.process.kill()
     (gated / "open").touch()
     with working(gated, bus, plugins=gated):
-        assert bus.results().keys() == {task_id}
+        assert bus.results(task_id).keys() == {task_id}
 
 
 # --- blocked -------------------------------------------------------------------------------------------------
@@ -199,7 +199,7 @@ def test_the_tasks_beside_the_one_that_blocks_are_answered_in_the_end(blocking: 
     for _ in range(4):
         with working(blocking, bus, "--watchdog", "0", plugins=blocking, WORKER_JITTER_MAX=0.1) as worker:
             assert worker.ended() == 70
-    assert bus.results(4).keys() == set(sent)
+    assert bus.results(*sent).keys() == set(sent)
     assert len(bus.dead_letters()) == 1
     assert culprit in worker.log
 
@@ -216,7 +216,7 @@ def test_a_slow_plugin_that_waits_is_never_ended(gated: Path, bus: Bus):
     """Four attempts, each to its time-out: the watchdog's limit passes again and again."""
     with working(gated, bus, "--watchdog", "0", plugins=gated, WORKER_MAX_RETRIES=3) as worker:
         task_id = bus.send("gated", timeout=1, delay=0)
-        result = bus.results()[task_id]
+        result = bus.results(task_id)[task_id]
         assert result["result_metadata"]["failed_attempts"] == ["no answer within 1 s"] * 3
         assert worker.process.poll() is None
 

@@ -47,10 +47,14 @@ class Bus:
         asyncio.run(self._publish(f"checking.api.task.{backend}", json.dumps(task).encode()))
         return task_id
 
-    def results(self, count: int = 1) -> dict[str, dict[str, Any]]:
-        """The next results, by task."""
-        found = [json.loads(body) for body, _ in asyncio.run(self._take("api.responses", count))]
-        return {result["id"]: result for result in found}
+    def results(self, *task_ids: str) -> dict[str, dict[str, Any]]:
+        """The results that come until each of these tasks has one, by task. One may come twice."""
+        found: dict[str, dict[str, Any]] = {}
+        while not found.keys() >= set(task_ids):
+            ((body, _),) = asyncio.run(self._take("api.responses", 1))
+            result = json.loads(body)
+            found[result["id"]] = result
+        return found
 
     def dead_letters(self, count: int = 1) -> list[dict[str, Any]]:
         """The next dead letters: what the broker says of each."""
