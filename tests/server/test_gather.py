@@ -116,6 +116,17 @@ async def test_a_result_of_no_check_is_rejected_and_the_others_go_on(stations: S
     assert applied is Gathered.CLOSED
 
 
+@pytest.mark.parametrize("outcome", [Outcome.PENDING, Outcome.NOT_RUN])
+async def test_an_answer_that_answers_nothing_is_rejected_and_the_check_waits_for_a_better_one(
+    stations: Stations, task: DetectionTask, outcome: Outcome
+) -> None:
+    (rejected,) = await stations.gathers(answer(task, outcome=outcome))
+    assert isinstance(rejected, RejectedMessageError)
+    assert rejected.field == "outcome"
+    assert (await stations.checks())[0]["status"] is CheckStatus.DISPATCHED
+    assert await stations.results() == []
+
+
 async def test_nothing_found_before_the_deadline_is_asked_once_more_after_it(
     stations: Stations, task: DetectionTask
 ) -> None:

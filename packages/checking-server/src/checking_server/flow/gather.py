@@ -25,6 +25,8 @@ __all__ = ["Gather", "Gathered"]
 log = structlog.get_logger(__name__)
 
 _KEPT_LOOKS = 20
+_NO_ANSWER = (Outcome.PENDING, Outcome.NOT_RUN)
+"""What only the engine knows of a check. As an answer they would leave it open, to be asked for ever."""
 
 
 class Gathered(StrEnum):
@@ -90,6 +92,8 @@ class _Batch:
             return RejectedMessageError("detection_execution_id", "names no check of this store")
         if not _is_awaited(check, result):
             return Gathered.REPEATED
+        if result.outcome in _NO_ANSWER:
+            return RejectedMessageError("outcome", f"is {result.outcome}, which no worker can conclude from an answer")
         if result.outcome is None:
             result = original_verdict(result, deadline_passed=self._now >= check["deadline"])
         due = None if result.final else self._next_look(check)
