@@ -153,20 +153,33 @@ async def test_an_outage_is_waited_for_and_then_closes_the_check_as_inconclusive
     assert (check["outcome"], result["reason"]) == (Outcome.INCONCLUSIVE, Reason.BACKEND_UNREACHABLE)
 
 
-@pytest.mark.parametrize(
-    ("detected", "waited", "outcome"),
-    [(True, 0, Outcome.MATCHED), (False, 700, Outcome.NO_ALERT), (False, 0, None)],
-)
-async def test_a_worker_of_the_original_system_is_understood(
-    stations: Stations, task: DetectionTask, detected: bool, waited: float, outcome: Outcome | None
-) -> None:
-    stations.clock.move(waited)
+def original(task: DetectionTask, *, detected: bool) -> DetectionResult:
+    """The answer of a worker of the original system."""
     told = {"id": str(task.task_id), "detection_execution_id": str(task.detection_execution_id), "detected": detected}
     rest = {"result_timestamp": "2026-01-15T09:00:10Z", "result_source": "mock_api", "status": "completed"}
-    original = msgspec.convert({**told, **rest}, DetectionResult)
-    (gathered,) = await stations.gathers(original)
-    assert gathered is (Gathered.CLOSED if outcome else Gathered.LOOK_AGAIN)
-    assert (await stations.checks())[0]["outcome"] is (outcome or Outcome.PENDING)
+    return msgspec.convert({**told, **rest}, DetectionResult)
+
+
+async def test_a_hit_of_a_worker_of_the_original_system_closes_the_check(
+    stations: Stations, task: DetectionTask
+) -> None:
+    assert await stations.gathers(original(task, detected=True)) == [Gathered.CLOSED]
+    (check,), (result,) = await stations.checks(), await stations.results()
+    assert (check["outcome"], result["rule"], result["detected"]) == (Outcome.MATCHED, Answer.YES, True)
+
+
+async def test_a_no_of_a_worker_of_the_original_system_counts_if_its_look_was_due_at_the_deadline(
+    stations: Stations, task: DetectionTask
+) -> None:
+    """Such a worker does not tell when it looked: it may have begun as soon as the look was due."""
+    worker = await stations.serve("siem")
+    stations.clock.move(700)  # the answer was long on its way; the deadline passed in the meantime
+    assert await stations.gathers(original(task, detected=False)) == [Gathered.LOOK_AGAIN]
+    await stations.dispatch()
+    (task,) = await taken(worker)
+    assert await stations.gathers(original(task, detected=False)) == [Gathered.CLOSED]
+    (check,), (result,) = await stations.checks(), await stations.results()
+    assert (check["outcome"], result["rule"], result["look"]) == (Outcome.NO_ALERT, Answer.NO, 2)
 
 
 async def test_the_time_to_detect_runs_from_the_executions_start_to_the_alert(

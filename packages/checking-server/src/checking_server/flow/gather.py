@@ -95,7 +95,7 @@ class _Batch:
         if result.outcome in _NO_ANSWER:
             return RejectedMessageError("outcome", f"is {result.outcome}, which no worker can conclude from an answer")
         if result.outcome is None:
-            result = original_verdict(result, deadline_passed=self._now >= check["deadline"])
+            result = original_verdict(result, deadline_passed=check["available_at"] >= check["deadline"])
         due = None if result.final else self._next_look(check)
         if due is None:
             return self._close(check, result)
@@ -162,7 +162,7 @@ def _unmoved(check: Row) -> dict[str, Any]:
 
 def _looks(check: Row, result: DetectionResult) -> list[dict[str, Any]]:
     taken = {
-        "look": result.look,
+        "look": check["look"],
         "at": result.started_at or result.result_timestamp,
         "outcome": result.outcome,
         "reason": result.reason,

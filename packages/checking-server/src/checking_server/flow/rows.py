@@ -64,6 +64,7 @@ def worker_result(check: Row, result: DetectionResult, now: datetime) -> dict[st
         **{name: getattr(result, name) for name in _SAME_NAME},
         "id": result.id,
         "task_id": result.id,
+        "look": check["look"],
         "outcome": result.outcome,
         "met": met,
         "reason": why or result.reason,
@@ -81,7 +82,6 @@ def _seconds(start: datetime, end: datetime | None) -> float | None:
 
 _SAME_NAME = (
     "detection_execution_id",
-    "look",
     "detected",
     "prevention",
     "alert",
