@@ -136,6 +136,28 @@ async def test_nothing_found_before_the_deadline_is_asked_once_more_after_it(
     assert check["available_at"] == stations.clock.now
 
 
+@pytest.mark.parametrize(
+    "no",
+    [
+        {"rule": Answer.NO, "outcome": Outcome.NO_ALERT},
+        {"telemetry": Answer.NO, "alive": Answer.YES, "outcome": Outcome.NONE},
+        {"alert": Answer.NO, "telemetry": Answer.YES, "outcome": Outcome.LOGGED},
+    ],
+)
+async def test_a_no_before_the_deadline_proves_nothing_whoever_calls_it_final(
+    stations: Stations, task: DetectionTask, no: dict[str, Any]
+) -> None:
+    told = {"rule": Answer.NOT_ASKED, "reason": None, **no}
+    assert await stations.gathers(answer(task, **told)) == [Gathered.LOOK_AGAIN]
+
+
+async def test_a_trace_is_enough_before_the_deadline_where_nothing_else_was_asked(
+    stations: Stations, task: DetectionTask
+) -> None:
+    trace = {"rule": Answer.NOT_ASKED, "telemetry": Answer.YES, "outcome": Outcome.LOGGED}
+    assert await stations.gathers(answer(task, **trace)) == [Gathered.CLOSED]
+
+
 async def test_an_outage_is_waited_for_and_then_closes_the_check_as_inconclusive(
     stations: Stations, task: DetectionTask
 ) -> None:

@@ -11,7 +11,7 @@ from uuid import UUID
 import msgspec
 import structlog
 
-from checking_core.contracts import CheckStatus, DetectionResult, Outcome, Timing, decode_result, task_id_of
+from checking_core.contracts import Answer, CheckStatus, DetectionResult, Outcome, Timing, decode_result, task_id_of
 from checking_core.errors import RejectedMessageError
 from checking_core.matching.judge import original_verdict
 from checking_core.matching.looks import next_look
@@ -96,6 +96,8 @@ class _Batch:
             return RejectedMessageError("outcome", f"is {result.outcome}, which no worker can conclude from an answer")
         if result.outcome is None:
             result = original_verdict(result, deadline_passed=check["available_at"] >= check["deadline"])
+        elif self._now < check["deadline"] and _denies(result):
+            result = msgspec.structs.replace(result, final=False)
         due = None if result.final else self._next_look(check)
         if due is None:
             return self._close(check, result)
@@ -154,6 +156,12 @@ def _is_awaited(check: Row, result: DetectionResult) -> bool:
     """The answer of the current look, to a check that is open or that the engine itself gave up."""
     given_up = check["status"] is CheckStatus.FAILED and check["execution_metadata"].get("closed_by") == BY_ENGINE
     return bool(result.id == check["task_id"] and (is_open(check["status"]) or given_up))
+
+
+def _denies(result: DetectionResult) -> bool:
+    """Whether the outcome rests on a no."""
+    unseen = result.outcome in (Outcome.NO_ALERT, Outcome.NONE)
+    return unseen or (result.outcome is Outcome.LOGGED and Answer.NO in (result.alert, result.rule))
 
 
 def _unmoved(check: Row) -> dict[str, Any]:
