@@ -69,6 +69,20 @@ def test_a_patient_server_waits_longer():
     assert due is not None
 
 
+def test_a_backend_that_asks_for_time_gets_it_up_to_the_deadline_or_the_end_of_patience():
+    def again(now: float, *, due: float, retry_after: float) -> float:
+        moment = next_look(1, ALERT, ENDED, after(0), after(now), due=after(due), retry_after=retry_after)
+        assert moment is not None
+        return (moment - ENDED).total_seconds()
+
+    accepted_late = next_look(1, ALERT, ENDED, after(5000), after(5000), due=after(5000), retry_after=120)
+    assert again(60, due=60, retry_after=120) == 180
+    assert again(60, due=60, retry_after=5) == 75, "the interval is longer"
+    assert again(60, due=60, retry_after=1e18) == 1200
+    assert again(1210, due=1190, retry_after=120) == 1210, "nobody waits beyond the end of patience"
+    assert accepted_late == after(5120)
+
+
 @given(timings, spans, st.floats(0, 600))
 def test_a_check_that_sees_nothing_is_asked_a_bounded_number_of_times_and_last_after_its_deadline(timing, late, took):
     begun = looks(timing, accepted=after(late), took=took)
@@ -90,9 +104,9 @@ def test_intervals_never_shrink_except_the_one_clipped_to_the_deadline(timing, l
     assert intervals == sorted(intervals)
 
 
-@given(timings, spans, st.integers(1, 10_000), spans, spans)
-def test_a_look_is_never_due_in_the_past(timing, late, look, now, due):
+@given(timings, spans, st.integers(1, 10_000), spans, spans, st.floats(0, 1e18))
+def test_a_look_is_never_due_in_the_past(timing, late, look, now, due, retry_after):
     accepted = after(late)
-    again = next_look(look, timing, ENDED, accepted, after(now), due=after(due))
+    again = next_look(look, timing, ENDED, accepted, after(now), due=after(due), retry_after=retry_after)
     assert again is None or again >= after(now)
     assert first_look(ENDED, timing, after(now)) >= after(now)

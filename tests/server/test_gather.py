@@ -136,6 +136,15 @@ async def test_nothing_found_before_the_deadline_is_asked_once_more_after_it(
     assert check["available_at"] == stations.clock.now
 
 
+@pytest.mark.parametrize(("told", "seconds"), [(120, 120), (1e18, 600), ("soon", 15), (-1, 15), (None, 15)])
+async def test_a_backend_that_asked_for_time_is_asked_again_no_sooner(
+    stations: Stations, task: DetectionTask, told: Any, seconds: float
+) -> None:
+    away = {**NOT_YET, "reason": Reason.BACKEND_RATE_LIMITED, "result_metadata": {"retry_after": told}}
+    await stations.gathers(answer(task, **away))
+    assert (await stations.checks())[0]["available_at"] == stations.clock.now + timedelta(seconds=seconds)
+
+
 @pytest.mark.parametrize(
     "no",
     [

@@ -38,6 +38,7 @@ def next_look(
     *,
     due: datetime,
     patience: timedelta = OUTAGE_PATIENCE,
+    retry_after: float = 0.0,
 ) -> datetime | None:
     """When to ask again after a look that was not final.
 
@@ -50,21 +51,28 @@ def next_look(
         due: when the answered look was due. One that was due before the deadline may have begun before it, so that
             one more is owed; one that was due later and still is not final met an outage.
         patience: how long after ``accepted`` an outage is waited for.
+        retry_after: seconds for which the backend asked not to be asked; no reason to miss the deadline or to wait
+            longer than for any other outage.
 
     Returns:
         A time that is not before ``now``; ``None`` when the check has to close with what it has.
     """
     deadline = deadline_of(ended, timing)
     if now < deadline:
-        return deadline if look + 1 >= MAX_LOOKS else _later(look, timing.poll_interval, now, at_most=deadline)
-    if due < deadline:
-        return now
+        interval = max(_doubled(timing.poll_interval, look), retry_after)
+        return deadline if look + 1 >= MAX_LOOKS else _later(interval, now, at_most=deadline)
     give_up = max(deadline, accepted + patience)
-    interval = max(timing.poll_interval, _LEAST_IN_OUTAGE)
-    return _later(look, interval, now, at_most=give_up) if now < give_up else None
+    if due < deadline:
+        return _later(retry_after, now, at_most=max(give_up, now))
+    interval = max(_doubled(max(timing.poll_interval, _LEAST_IN_OUTAGE), look), retry_after)
+    return _later(interval, now, at_most=give_up) if now < give_up else None
 
 
-def _later(look: int, interval: float, now: datetime, *, at_most: datetime) -> datetime:
-    """The interval doubles with every look; the last one is clipped."""
-    interval *= 2.0 ** min(max(look, 1) - 1, _MOST_DOUBLINGS)
+def _doubled(interval: float, look: int) -> float:
+    """The interval doubles with every look."""
+    return interval * 2.0 ** min(max(look, 1) - 1, _MOST_DOUBLINGS)
+
+
+def _later(interval: float, now: datetime, *, at_most: datetime) -> datetime:
+    """The last interval is clipped."""
     return now + timedelta(seconds=interval) if interval < (at_most - now).total_seconds() else at_most

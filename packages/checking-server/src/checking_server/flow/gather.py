@@ -98,16 +98,24 @@ class _Batch:
             result = original_verdict(result, deadline_passed=check["available_at"] >= check["deadline"])
         elif self._now < check["deadline"] and _denies(result):
             result = msgspec.structs.replace(result, final=False)
-        due = None if result.final else self._next_look(check)
+        due = None if result.final else self._next_look(check, _retry_after(result))
         if due is None:
             return self._close(check, result)
         return self._look_again(check, result, due)
 
-    def _next_look(self, check: Row) -> datetime | None:
+    def _next_look(self, check: Row, retry_after: float) -> datetime | None:
         timing = msgspec.convert(check["execution_metadata"]["timing"], Timing)
         ended = check["execution_finished_at"] or check["execution_started_at"]
-        accepted, due = check["created_at"], check["available_at"]
-        return next_look(check["look"], timing, ended, accepted, self._now, due=due, patience=self._patience)
+        return next_look(
+            check["look"],
+            timing,
+            ended,
+            check["created_at"],
+            self._now,
+            due=check["available_at"],
+            patience=self._patience,
+            retry_after=retry_after,
+        )
 
     def _close(self, check: Row, result: DetectionResult) -> Gathered:
         assert result.outcome is not None  # noqa: S101 - judged above
@@ -162,6 +170,12 @@ def _denies(result: DetectionResult) -> bool:
     """Whether the outcome rests on a no."""
     unseen = result.outcome in (Outcome.NO_ALERT, Outcome.NONE)
     return unseen or (result.outcome is Outcome.LOGGED and Answer.NO in (result.alert, result.rule))
+
+
+def _retry_after(result: DetectionResult) -> float:
+    """For how many seconds the backend asked not to be asked. The metadata is whatever a worker wrote there."""
+    told = result.result_metadata.get("retry_after")
+    return float(told) if isinstance(told, int | float) and told > 0 else 0.0
 
 
 def _unmoved(check: Row) -> dict[str, Any]:
