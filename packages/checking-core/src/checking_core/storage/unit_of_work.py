@@ -16,6 +16,7 @@ from typing import Self
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from checking_core.storage import bell
 from checking_core.storage.checks import Checks
 from checking_core.storage.dead_letters import DeadLetters
 from checking_core.storage.engine import is_sqlite, open_reader, open_writer, store_errors
@@ -110,6 +111,22 @@ class Store:
             stack.enter_context(store_errors())
             connection = await stack.enter_async_context(self._reader.connect())
             yield UnitOfWork(connection, await self._now(connection))
+
+    async def ring(self) -> None:
+        """Tell other processes on this database that checks may be due. Raises ``StoreUnavailableError``."""
+        if not self.embedded:
+            with store_errors():
+                async with self._writer.begin() as connection:
+                    await bell.ring(connection)
+
+    @asynccontextmanager
+    async def listening(self, on_ring: Callable[[], None]) -> AsyncIterator[None]:
+        """Call ``on_ring`` whenever another process rings, while the block runs; see ``bell``. On SQLite: never."""
+        if self.embedded:
+            yield
+            return
+        async with bell.listening(self._writer, on_ring):
+            yield
 
     async def ping(self) -> None:
         """Ask the database for its time. Raises ``StoreUnavailableError``."""
