@@ -31,7 +31,7 @@ class Outgoing(msgspec.Struct, frozen=True):
 
 
 class QueueState(msgspec.Struct, frozen=True, kw_only=True):
-    """How a queue stands: messages that wait for a consumer, and consumers."""
+    """How a queue stands: messages that wait for a consumer, and consumers, those that still settle included."""
 
     waiting: int
     consumers: int
@@ -57,7 +57,11 @@ class Delivery(Protocol):
 
 
 class Subscription(Protocol):
-    """A consumer of one queue. At most ``prefetch`` deliveries are on loan at a time."""
+    """A consumer of one queue. At most ``prefetch`` deliveries are on loan at a time.
+
+    Where the transport goes away, what is on loan will be delivered again, to whomever; to settle it then does
+    nothing and raises nothing.
+    """
 
     async def batch(self, limit: int, window: float) -> Sequence[Delivery]:
         """Wait for deliveries.
@@ -79,7 +83,11 @@ class Subscription(Protocol):
         ...
 
     async def dead_letter(self, delivery: Delivery, reason: str) -> None:
-        """Move this one to the dead letters with its reason and first queue, confirmed, then ack it."""
+        """Move this one to the dead letters with its reason and first queue, confirmed, then ack it.
+
+        Raises:
+            PublishError: it was not taken and stays on loan; call again.
+        """
         ...
 
     async def stop(self) -> None:
@@ -91,7 +99,12 @@ class Transport(Protocol):
     """A broker, real or in-process. Start before use; close gives back whatever is still on loan."""
 
     async def start(self) -> None:
-        """Connect and declare the topology. Raises ``BrokerUnavailableError``."""
+        """Connect and declare the topology.
+
+        Raises:
+            BrokerUnavailableError: the transport is away.
+            ConfigurationError: it refuses us, or holds something of the same name that is of another kind.
+        """
         ...
 
     async def publish(self, items: Sequence[Outgoing]) -> Sequence[PublishError | None]:
@@ -112,7 +125,11 @@ class Transport(Protocol):
         ...
 
     async def state(self, queue: str) -> QueueState:
-        """How the queue stands. An unknown queue has nothing waiting and no consumer."""
+        """How the queue stands. An unknown queue has nothing waiting and no consumer.
+
+        Raises:
+            BrokerUnavailableError: the transport is away.
+        """
         ...
 
     async def close(self) -> None:
