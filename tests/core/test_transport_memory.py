@@ -4,11 +4,10 @@ import asyncio
 
 import pytest
 
-from checking_core.errors import BrokerUnavailableError, ConfigurationError, PublishError, UnroutableError
+from checking_core.errors import BrokerUnavailableError, PublishError, UnroutableError
 from checking_core.testing import TransportConformance
 from checking_core.transport import Message, Outgoing, QueueState, Topology
 from checking_core.transport.collect import Collector
-from checking_core.transport.factory import create_transport
 from checking_core.transport.memory import MemoryTransport
 
 TOPOLOGY = Topology()
@@ -262,14 +261,3 @@ async def test_a_collector_closed_while_it_collects_takes_nothing():
     await asyncio.sleep(0)
     arrivals.collector.close()
     assert await collecting == 0
-
-
-def test_without_an_amqp_url_the_transport_is_in_process():
-    assert isinstance(create_transport(), MemoryTransport)
-    assert isinstance(create_transport(amqp_url="", topology=TOPOLOGY), MemoryTransport)
-
-
-def test_an_amqp_url_names_the_extra_and_keeps_the_password():
-    with pytest.raises(ConfigurationError, match=r"checking-core\[amqp\]") as caught:
-        create_transport(amqp_url="amqp://user:hunter2@broker/")
-    assert "hunter2" not in str(caught.value)
