@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 
 import structlog
 
-from checking_core.errors import RejectedMessageError, UnavailableError
+from checking_core.errors import PublishError, RejectedMessageError, UnavailableError
 from checking_core.transport.base import Delivery, Message, Subscription, Transport
 from checking_server.flow.pace import Pace
 
@@ -70,14 +70,25 @@ class Consumer:
         if answers is None:
             await subscription.give_back(batch)
             return
-        done = []
-        for delivery, answer in zip(batch, answers, strict=True):
-            if isinstance(answer, RejectedMessageError):
-                log.warning("dead_lettered", queue=self._queue, message_id=delivery.message.message_id)
-                await subscription.dead_letter(delivery, str(answer))
+        rejected = {d: a for d, a in zip(batch, answers, strict=True) if isinstance(a, RejectedMessageError)}
+        await subscription.ack([delivery for delivery in batch if delivery not in rejected])
+        for delivery, answer in rejected.items():
+            await self._bury(subscription, delivery, str(answer), stop)
+
+    async def _bury(self, subscription: Subscription, delivery: Delivery, reason: str, stop: asyncio.Event) -> None:
+        """Dead-letter it, however long the broker takes none; what it has not taken at the stop stays on loan."""
+        pace = Pace()
+        while True:
+            try:
+                await subscription.dead_letter(delivery, reason)
+            except (PublishError, UnavailableError) as error:
+                log.warning("dead_letter_not_taken", queue=self._queue, problem=str(error))
+                if stop.is_set():
+                    return
+                await pace.wait(stop)
             else:
-                done.append(delivery)
-        await subscription.ack(done)
+                log.warning("dead_lettered", queue=self._queue, message_id=delivery.message.message_id)
+                return
 
     async def _answers(self, messages: Sequence[Message], stop: asyncio.Event) -> Sequence[Any] | None:
         """What the station says; ``None`` when the stop came while the store was away."""
