@@ -37,15 +37,17 @@ _VERBS = {
     "serve": "Run the API, the stations and the worker until told to stop.",
 }
 _GROUPS = {
+    "broker": "The broker: set it up, or write the definitions of it.",
     "config": "The effective settings.",
     "db": "The database schema: upgrade, check, downgrade, setup.",
+    "dead-letters": "Messages that could not be accepted: list, show, replay, delete.",
     "expectations": "Check expectations files, and show what they plan.",
     "plugins": "Installed detector plugins and their backends.",
 }
 for _name, _help in _VERBS.items():
     app.command(f"checking_server.commands.{_name}:{_name}", name=_name, help=_help)
 for _name, _help in _GROUPS.items():
-    app.command(f"checking_server.commands.{_name}:app", name=_name, help=_help)
+    app.command(f"checking_server.commands.{_name.replace('-', '_')}:app", name=_name, help=_help)
 
 
 def main() -> None:

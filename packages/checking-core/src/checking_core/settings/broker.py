@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from enum import StrEnum
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 from pydantic import AliasChoices, Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings
@@ -87,6 +87,17 @@ class BrokerSettings(BaseSettings):
         """Kubernetes sets ``RABBITMQ_PORT=tcp://10.0.0.1:5672`` for a service of that name."""
         return value.rpartition(":")[2] if isinstance(value, str) and value.startswith("tcp://") else value
 
+    @property
+    def virtual_host(self) -> str:
+        """Where on the broker everything is: of the URL, or of the family. A URL without one means ``/``."""
+        if self.url is None:
+            return self.vhost
+        return unquote(urlsplit(self.url.get_secret_value()).path[1:]) or "/"
+
+    def credentials(self, role: BrokerRole) -> tuple[str, SecretStr | None]:
+        """The user of a role, and its password if it has one of its own."""
+        return getattr(self, f"{role}_user"), getattr(self, f"{role}_pass")
+
     def url_for(self, role: BrokerRole | None = None) -> str | None:
         """The URL, with password, that a role connects with; ``None`` when no broker is configured.
 
@@ -96,21 +107,21 @@ class BrokerSettings(BaseSettings):
         Raises:
             ConfigurationError: the role has no password.
         """
-        own = getattr(self, f"{role}_pass") if role else None
         if self.url is not None:
             url = self.url.get_secret_value()
-            return url if own is None else _with_user(url, getattr(self, f"{role}_user"), own)
+            user, password = self.credentials(role) if role else ("", None)
+            return url if password is None else _with_user(url, user, password)
         if self.host is None:
             return None
         role = role or BrokerRole.ADMIN
-        password = getattr(self, f"{role}_pass")
+        user, password = self.credentials(role)
         if password is None:
             raise ConfigurationError(
                 f"RABBITMQ_{role.upper()}_PASS: is not set; set it, or CHECKING_AMQP_URL for one user for everything"
             )
         host = f"[{self.host}]" if ":" in self.host else self.host
         plain = f"amqp://{host}:{self.port}/{quote(self.vhost, safe='')}"
-        return _with_user(plain, getattr(self, f"{role}_user"), password)
+        return _with_user(plain, user, password)
 
 
 def _with_user(url: str, user: str, password: SecretStr) -> str:
