@@ -12,6 +12,7 @@ from pamqp.commands import Basic
 from yarl import URL
 
 from checking_core.errors import BrokerUnavailableError, PublishError, UnroutableError
+from checking_core.log.setup import _is_news as is_news
 from checking_core.testing import TransportConformance
 from checking_core.transport import HEADER_FIRST_QUEUE, HEADER_REASON, Message, Outgoing, QueueState, Topology
 from checking_core.transport.rabbitmq import RabbitTransport
@@ -283,6 +284,15 @@ async def test_a_stop_loses_no_ack_however_soon_the_transport_is_closed(rabbitmq
 
 
 # --- the broker goes away -------------------------------------------------------------------------------------
+
+
+async def test_an_operator_who_closes_all_connections_costs_no_traceback(rabbitmq, transport, queue, key, caplog):
+    consumer = await transport.subscribe(queue, prefetch=1)
+    await asyncio.to_thread(rabbitmq.ctl, "close_all_connections", "just so")
+    await publish_until_taken(transport, outgoing(key, "a"))
+    assert names_of(await take(consumer, 1)) == ["a"]
+    assert any("just so" in record.getMessage() for record in caplog.records)
+    assert [record.getMessage() for record in caplog.records if record.exc_info and is_news(record)] == []
 
 
 async def test_a_broker_that_comes_back_empty_gets_its_topology_again(rabbitmq):

@@ -22,7 +22,10 @@ __all__ = ["LogFormat", "bind", "configure"]
 _FILE_BYTES = 10 * 1024 * 1024
 _OLD_FILES = 5
 _TALKATIVE = ("aio_pika", "aiormq", "alembic", "httpcore", "httpx", "sqlalchemy", "uvicorn", "uvicorn.access")
-_RAISED_AS_WELL = (("aiormq.connection", "error when creating transport: %r"),)
+_RAISED_AS_WELL = (
+    ("aiormq.connection", "error when creating transport: %r"),
+    ("aiormq.connection", "Cancelling cause reader exited abnormally"),
+)
 
 
 class LogFormat(StrEnum):
