@@ -23,7 +23,13 @@ from .sandbox import Sandbox, UnavailableServiceError, free_ports, unprivileged
 __all__ = ["PrivatePostgres", "fresh_database", "postgres_bindir", "postgres_server"]
 
 # What makes a server slow is what makes it survive a power cut; this one need not.
-_OPTIONS = (
+_PRIVATE = (
+    "max_connections=100",
+    "listen_addresses=127.0.0.1",
+    "unix_socket_directories=",
+    "log_min_messages=error",
+)
+_HASTY = (
     "fsync=off",
     "synchronous_commit=off",
     "full_page_writes=off",
@@ -31,11 +37,8 @@ _OPTIONS = (
     "max_wal_senders=0",
     "autovacuum=off",
     "shared_buffers=64MB",
-    "max_connections=100",
-    "listen_addresses=127.0.0.1",
-    "unix_socket_directories=",
-    "log_min_messages=error",
 )
+"""What a server may leave out whose data is thrown away; one that is measured may not."""
 
 
 def postgres_bindir() -> Path | None:
@@ -84,9 +87,14 @@ def _runs(folder: Path) -> bool:
 
 
 class PrivatePostgres:
-    """A cluster on a free port that a test may kill and start; ``close`` ends it and removes every trace."""
+    """A cluster on a free port that a test may kill and start; ``close`` ends it and removes every trace.
 
-    def __init__(self) -> None:
+    Args:
+        durable: with PostgreSQL's own defaults for safety and size, as a benchmark needs it.
+    """
+
+    def __init__(self, *, durable: bool = False) -> None:
+        self._options = _PRIVATE if durable else _PRIVATE + _HASTY
         if (bindir := postgres_bindir()) is None:
             raise UnavailableServiceError("no PostgreSQL server is installed")
         self._bindir = bindir
@@ -121,9 +129,15 @@ class PrivatePostgres:
         """The database that every cluster has, as a user who may do everything."""
         return f"postgresql+asyncpg://checking@127.0.0.1:{self._port}/postgres"
 
+    @property
+    def pid(self) -> int:
+        """The server's process, whose children do the work."""
+        assert self._process is not None
+        return self._process.pid
+
     def start(self) -> None:
         """Start the server and wait until it answers."""
-        options = [part for option in _OPTIONS for part in ("-c", option)]
+        options = [part for option in self._options for part in ("-c", option)]
         command = [self._bindir / "postgres", "-D", self._data, "-p", str(self._port), *options]
         self._process = self._sandbox.spawn(command, self._env, ends_by=signal.SIGQUIT)
         self._sandbox.wait_for_port(self._port, self._process, within=30)

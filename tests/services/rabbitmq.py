@@ -86,6 +86,12 @@ class PrivateBroker:
         """The default virtual host, as the default user, who may do everything."""
         return f"amqp://guest:guest@127.0.0.1:{self._port}/"
 
+    @property
+    def pid(self) -> int:
+        """The broker's process, whose children do the work."""
+        assert self._process is not None
+        return self._process.pid
+
     def start(self) -> None:
         """Start the broker and wait until it listens."""
         self._process = self._sandbox.spawn([self._script], self._env)
