@@ -34,18 +34,40 @@ def environment(folder: Path, settings: dict[str, object], plugins: Path | None 
 
 
 def checking(
-    folder: Path, *arguments: str, plugins: Path | None = None, **settings: object
+    folder: Path, *arguments: str, plugins: Path | None = None, given: str | None = None, **settings: object
 ) -> subprocess.CompletedProcess[str]:
-    """Run a command of ``checking`` to its end; ``settings`` are variables without their prefix."""
+    """Run a command of ``checking`` to its end; ``settings`` are variables without their prefix.
+
+    ``given`` is what it reads from standard input.
+    """
     return subprocess.run(
         [CHECKING, *arguments],
         cwd=folder,
         env=environment(folder, settings, plugins),
+        input=given,
         capture_output=True,
         text=True,
         check=False,
         timeout=PATIENCE,
     )
+
+
+@contextmanager
+def running(folder: Path, *arguments: str, **settings: object) -> Iterator[subprocess.Popen[str]]:
+    """A command at work, its standard streams all pipes; killed at the end if it still runs."""
+    with subprocess.Popen(
+        [CHECKING, *arguments],
+        cwd=folder,
+        env=environment(folder, settings),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 class Served:

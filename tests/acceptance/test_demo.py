@@ -1,0 +1,90 @@
+"""``checking demo`` as a process: every outcome for its reason, on nothing, leaving nothing, steering no terminal."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from subprocess import Popen
+from typing import NamedTuple
+
+import pytest
+
+from checking_core.contracts import Outcome
+
+from .command import PATIENCE, checking, running
+
+pytestmark = pytest.mark.xdist_group("demo")  # one worker, so that the demos run once
+
+HEADLINES = sorted(set(Outcome) - {Outcome.PENDING})
+
+
+class Demo(NamedTuple):
+    folder: Path
+    code: int
+    told: str
+    errors: str
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Where the demo that keeps nothing and the one that does are called, and their temporary folder."""
+    return {name: tmp_path_factory.mktemp(name) for name in ("plain", "kept", "temporary")}
+
+
+@pytest.fixture(scope="module")
+def demos(folders: dict[str, Path]) -> dict[str, Demo]:
+    """Both at a time: most of a demo is waiting."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TMPDIR", str(folders["temporary"]))
+        with (
+            running(folders["plain"], "demo") as plain,
+            running(folders["kept"], "demo", "--keep", "demo.db") as kept,
+        ):
+            return {name: _ended(process, folders[name]) for name, process in (("plain", plain), ("kept", kept))}
+
+
+def _ended(process: Popen[str], folder: Path) -> Demo:
+    told, errors = process.communicate(timeout=PATIENCE)
+    return Demo(folder, process.returncode, told, errors)
+
+
+@pytest.mark.parametrize("name", ["plain", "kept"])
+def test_the_demo_shows_every_headline_outcome(demos: dict[str, Demo], name: str) -> None:
+    demo = demos[name]
+    assert demo.code == 0, demo.errors
+    assert demo.errors == ""
+    (summary,) = [line for line in demo.told.splitlines() if line.startswith("14 executions")]
+    counts = {outcome: int(number) for number, outcome in re.findall(r"(\d+) (\w+)", summary)}
+    assert [outcome for outcome in HEADLINES if not counts.get(outcome)] == []
+    assert "pending" not in counts
+    assert "Next:" in demo.told
+
+
+def test_the_demo_leaves_nothing_behind(demos: dict[str, Demo], folders: dict[str, Path]) -> None:
+    assert demos["plain"].code == 0
+    assert list(folders["plain"].iterdir()) == []
+    assert list(folders["temporary"].iterdir()) == []
+
+
+def test_a_kept_demo_is_one_database_that_the_report_reads(demos: dict[str, Demo]) -> None:
+    demo = demos["kept"]
+    assert {file.name for file in demo.folder.iterdir()} <= {"demo.db", "demo.db.flow"}
+    assert "CHECKING_DATABASE_URL=sqlite:///demo.db checking report latest" in demo.told
+    done = checking(demo.folder, "report", "latest", "--format", "json", DATABASE_URL="sqlite:///demo.db")
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout)
+    assert (report["summary"]["executions"], report["summary"]["open"]) == (14, 0)
+    assert report["summary"]["by_outcome"]["alerted"] == 2
+    hostile = report["lines"][-1]["execution"]["command"]
+    assert "\x1b[31m" in hostile
+    assert "\u202e" in hostile
+
+
+@pytest.mark.parametrize("form", ["table", "json", "csv", "md"])
+def test_hostile_text_reaches_no_terminal_as_it_is(demos: dict[str, Demo], form: str) -> None:
+    demo = demos["kept"]
+    done = checking(demo.folder, "report", "latest", "--format", form, DATABASE_URL="sqlite:///demo.db")
+    for told in (demo.told, done.stdout):
+        assert "Write a note that bites" in told
+        assert {one for one in told if not one.isprintable()} <= {"\n", "\r"}
