@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from itertools import product
 from uuid import UUID
 
 import pytest
@@ -25,6 +26,7 @@ from checking_core.matching.judge import (
     judge,
     met_of,
     original_verdict,
+    outranks,
     result_axes_from_original,
     status_of,
 )
@@ -153,6 +155,14 @@ def test_not_yet_says_that_the_deadline_has_not_come():
 )
 def test_detected_is_a_hit_a_proven_miss_or_unknown(answered, detected):
     assert detected_of(answered) is detected
+
+
+def test_only_a_yes_outranks_and_in_the_order_of_the_headlines():
+    ranked = (Outcome.BLOCKED, Outcome.ALERTED, Outcome.MATCHED, Outcome.LOGGED)
+    for outcome, other in product(Outcome, Outcome):
+        weaker = ranked[ranked.index(outcome) + 1 :] if outcome in ranked else ()
+        shows_nothing = outcome in ranked and other not in ranked
+        assert outranks(outcome, other) is (other in weaker or shows_nothing)
 
 
 @pytest.mark.parametrize("outcome", list(Outcome))

@@ -52,6 +52,7 @@ def answer(task: DetectionTask, **fields: Any) -> DetectionResult:
     )
 
 
+CLAIM = EvidenceClaim(record_id="alert-1", tier=MatchTier.PROCESS)
 NOT_YET = {
     "rule": Answer.UNKNOWN,
     "outcome": Outcome.INCONCLUSIVE,
@@ -134,6 +135,53 @@ async def test_nothing_found_before_the_deadline_is_asked_once_more_after_it(
     assert await stations.gathers(answer(task, **NOT_YET)) == [Gathered.LOOK_AGAIN]
     (check,) = await stations.checks()
     assert check["available_at"] == stations.clock.now
+
+
+MATCHED_SO_FAR = {"alert": Answer.UNKNOWN, "final": False}
+AWAY = {**NOT_YET, "reason": Reason.BACKEND_UNREACHABLE}
+
+
+async def the_next_task(stations: Stations) -> DetectionTask:
+    """The task of the next look, once it is due."""
+    worker = await stations.serve("siem")
+    (check,) = await stations.checks()
+    stations.clock.now = max(stations.clock.now, check["available_at"])
+    await stations.dispatch()
+    (task,) = await taken(worker)
+    await worker.stop()
+    return task
+
+
+async def test_what_a_look_saw_is_not_taken_back_by_a_later_outage(stations: Stations, task: DetectionTask) -> None:
+    await stations.gathers(answer(task, **MATCHED_SO_FAR, claims=(CLAIM,)))
+    (check,) = await stations.checks()
+    assert (check["status"], check["outcome"]) == (CheckStatus.PENDING, Outcome.PENDING), "an alert may still come"
+    while await stations.gathers(answer(await the_next_task(stations), **AWAY)) == [Gathered.LOOK_AGAIN]:
+        pass
+    (check,), (result,) = await stations.checks(), await stations.results()
+    assert (check["status"], check["outcome"]) == (CheckStatus.COMPLETED, Outcome.MATCHED)
+    assert (result["rule"], result["alert"], result["reason"]) == ("yes", "unknown", Reason.MATCHED_RULE)
+    assert len(await stations.rows(evidence_claims)) == 1
+
+
+async def test_what_a_look_saw_is_not_taken_back_by_a_later_no(stations: Stations, task: DetectionTask) -> None:
+    await stations.gathers(answer(task, **MATCHED_SO_FAR))
+    stations.clock.move(700)
+    no = {"rule": Answer.NO, "outcome": Outcome.NO_ALERT, "reason": None}
+    assert await stations.gathers(answer(await the_next_task(stations), **no)) == [Gathered.CLOSED]
+    assert (await stations.checks())[0]["outcome"] is Outcome.MATCHED
+
+
+async def test_a_later_look_that_sees_as_much_or_more_gives_the_verdict(
+    stations: Stations, task: DetectionTask
+) -> None:
+    await stations.gathers(answer(task, **MATCHED_SO_FAR))
+    await stations.gathers(answer(await the_next_task(stations), **MATCHED_SO_FAR))
+    assert len(await stations.results()) == 1, "seen again is not seen more"
+    alerted = {"alert": Answer.YES, "outcome": Outcome.ALERTED, "reason": Reason.MATCHED_ALERT}
+    assert await stations.gathers(answer(await the_next_task(stations), **alerted)) == [Gathered.CLOSED]
+    assert (await stations.checks())[0]["outcome"] is Outcome.ALERTED
+    assert {result["outcome"] for result in await stations.results()} == {Outcome.MATCHED, Outcome.ALERTED}
 
 
 @pytest.mark.parametrize(("told", "seconds"), [(120, 120), (1e18, 600), ("soon", 15), (-1, 15), (None, 15)])
@@ -232,6 +280,6 @@ async def test_an_alert_that_was_raised_after_the_deadline_is_late(stations: Sta
 
 
 async def test_what_a_verdict_rests_on_is_claimed(stations: Stations, task: DetectionTask) -> None:
-    await stations.gathers(answer(task, claims=(EvidenceClaim(record_id="alert-1", tier=MatchTier.PROCESS),)))
+    await stations.gathers(answer(task, claims=(CLAIM,)))
     (claim,) = await stations.rows(evidence_claims)
     assert (claim["backend"], claim["record_id"], claim["check_id"]) == ("siem", "alert-1", task.detection_execution_id)

@@ -13,7 +13,16 @@ import msgspec
 
 from checking_core.contracts import Answer, Axes, CheckStatus, DetectionResult, Expect, Met, Outcome, Prevention, Reason
 
-__all__ = ["Judgement", "detected_of", "judge", "met_of", "original_verdict", "result_axes_from_original", "status_of"]
+__all__ = [
+    "Judgement",
+    "detected_of",
+    "judge",
+    "met_of",
+    "original_verdict",
+    "outranks",
+    "result_axes_from_original",
+    "status_of",
+]
 
 
 class Judgement(msgspec.Struct, frozen=True, kw_only=True):
@@ -81,6 +90,8 @@ _HEADLINES = (
     _Headline(Outcome.INCONCLUSIVE, holds=lambda _: True),
 )
 """The headline is the first row that holds. A hit is not settled while a stronger answer may still come."""
+
+_HITS = (Outcome.BLOCKED, Outcome.ALERTED, Outcome.MATCHED, Outcome.LOGGED)
 
 
 def judge(axes: Axes, *, proven: bool, reason: Reason | None = None) -> Judgement:
@@ -169,6 +180,15 @@ def status_of(outcome: Outcome) -> CheckStatus:
     if outcome is Outcome.PENDING:
         return CheckStatus.PENDING
     return CheckStatus.FAILED if outcome is Outcome.INCONCLUSIVE else CheckStatus.COMPLETED
+
+
+def outranks(outcome: Outcome, other: Outcome) -> bool:
+    """Whether a headline shows more than another one. Only a yes shows anything: the others are all alike."""
+    return _shown(outcome) > _shown(other)
+
+
+def _shown(outcome: Outcome) -> int:
+    return len(_HITS) - _HITS.index(outcome) if outcome in _HITS else 0
 
 
 def met_of(

@@ -13,7 +13,7 @@ import structlog
 
 from checking_core.contracts import Answer, CheckStatus, DetectionResult, Outcome, Timing, decode_result, task_id_of
 from checking_core.errors import RejectedMessageError
-from checking_core.matching.judge import original_verdict
+from checking_core.matching.judge import original_verdict, outranks
 from checking_core.matching.looks import next_look
 from checking_core.storage import Store, UnitOfWork
 from checking_core.transport.base import Message
@@ -118,10 +118,30 @@ class _Batch:
         )
 
     def _close(self, check: Row, result: DetectionResult) -> Gathered:
-        assert result.outcome is not None  # noqa: S101 - judged above
-        looks = _looks(check, result)
-        change = closed_check(check, result.outcome, self._now, looks=looks, closed_by="worker")
+        """Close with what this look saw or, if an earlier one saw more, with that: its result is stored already."""
+        outcome = _outcome(result)
+        if outranks(_seen(check), outcome):
+            outcome = _seen(check)
+        else:
+            self._keep(check, result)
+        change = closed_check(check, outcome, self._now, looks=_looks(check, result), closed_by="worker")
         self._write(check, {**_unmoved(check), **change, "retry_count": result.retry_count})
+        return Gathered.CLOSED
+
+    def _look_again(self, check: Row, result: DetectionResult, due: datetime) -> Gathered:
+        metadata = {**check["execution_metadata"], "looks": _looks(check, result)}
+        if outranks(_outcome(result), _seen(check)):
+            self._keep(check, result)
+            metadata["seen"] = _outcome(result)
+        look = check["look"] + 1
+        moved = {"look": look, "task_id": task_id_of(check["id"], look), "available_at": due, "dispatches": 0}
+        open_again = {"status": CheckStatus.PENDING, "outcome": Outcome.PENDING, "completed_at": None}
+        change = {**moved, **open_again, "retry_count": result.retry_count, "execution_metadata": metadata}
+        self._write(check, {"id": check["id"], **change})
+        return Gathered.LOOK_AGAIN
+
+    def _keep(self, check: Row, result: DetectionResult) -> None:
+        """Store a verdict, and what it rests on."""
         self._results.append(worker_result(check, result, self._now))
         self._claims += [
             {
@@ -132,16 +152,6 @@ class _Batch:
             }
             for claim in result.claims
         ]
-        return Gathered.CLOSED
-
-    def _look_again(self, check: Row, result: DetectionResult, due: datetime) -> Gathered:
-        look = check["look"] + 1
-        metadata = {**check["execution_metadata"], "looks": _looks(check, result)}
-        moved = {"look": look, "task_id": task_id_of(check["id"], look), "available_at": due, "dispatches": 0}
-        open_again = {"status": CheckStatus.PENDING, "outcome": Outcome.PENDING, "completed_at": None}
-        change = {**moved, **open_again, "retry_count": result.retry_count, "execution_metadata": metadata}
-        self._write(check, {"id": check["id"], **change})
-        return Gathered.LOOK_AGAIN
 
     def _write(self, check: Row, change: dict[str, Any]) -> None:
         self._changed[check["id"]] = change
@@ -176,6 +186,16 @@ def _retry_after(result: DetectionResult) -> float:
     """For how many seconds the backend asked not to be asked. The metadata is whatever a worker wrote there."""
     told = result.result_metadata.get("retry_after")
     return float(told) if isinstance(told, int | float) and told > 0 else 0.0
+
+
+def _outcome(result: DetectionResult) -> Outcome:
+    assert result.outcome is not None  # noqa: S101 - original-style answers are judged first
+    return result.outcome
+
+
+def _seen(check: Row) -> Outcome:
+    """The best that a look saw that was not final; nothing takes it back, neither an outage nor a later silence."""
+    return Outcome(check["execution_metadata"].get("seen", Outcome.INCONCLUSIVE))
 
 
 def _unmoved(check: Row) -> dict[str, Any]:

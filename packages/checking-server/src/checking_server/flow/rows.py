@@ -54,7 +54,7 @@ def engine_result(check: Row, outcome: Outcome, reason: Reason, now: datetime) -
 
 
 def worker_result(check: Row, result: DetectionResult, now: datetime) -> dict[str, Any]:
-    """The row of a worker's final answer. ``check`` carries its execution's ``started_at`` and ``run_state``."""
+    """The row of a worker's answer. ``check`` carries its execution's ``started_at`` and ``run_state``."""
     assert result.outcome is not None  # noqa: S101 - gather judges original-style answers first
     failed = check["run_state"] in (RunState.FAILED, RunState.TIMED_OUT)
     met, why = met_of(check["expect"], result.outcome, result.axes, execution_failed=failed)
