@@ -54,6 +54,7 @@ def main() -> None:
     """Entry point: errors of ours are one line and an exit code, never a traceback."""
     try:
         code = app(sys.argv[1:])
+        sys.stdout.flush()
     except UnavailableError as error:
         sys.exit(_say(error, 3))
     except CheckingError as error:
@@ -61,9 +62,18 @@ def main() -> None:
     except KeyboardInterrupt:
         sys.exit(130)
     except BrokenPipeError:
-        sys.stderr.close()
-        sys.exit(0)
+        sys.exit(_read_enough())
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _read_enough() -> int:
+    """Whoever reads us has left, as ``head`` does. What is still buffered must not fail in the last flush of all."""
+    import os
+
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in (sys.stdout, sys.stderr):
+        os.dup2(nowhere, stream.fileno())
+    return 0
 
 
 def _say(error: CheckingError, code: int) -> int:
