@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from checking_core.errors import PublishError, RejectedMessageError
+from checking_core.errors import BrokerUnavailableError, PublishError, RejectedMessageError
 from checking_core.transport import Message, Outgoing, QueueState, Topology
 from checking_core.transport.memory import MemorySubscription, MemoryTransport
 from checking_server.consumers import Consumer
@@ -89,3 +89,31 @@ async def test_a_dead_letter_that_is_not_taken_until_the_stop_comes_again(at_onc
     assert await consume(transport, ["a", "wrong"], last="wrong") == ["a"]
     assert transport.dead_letters == []
     assert await transport.state(QUEUE) == QueueState(waiting=1, consumers=0)
+
+
+class AwayTransport(MemoryTransport):
+    """Can be subscribed to, and is away whenever a batch is asked for; tells when that was."""
+
+    def __init__(self):
+        super().__init__(TOPOLOGY)
+        self.asked = asyncio.Event()
+
+    async def subscribe(self, queue, *, prefetch):
+        subscription = await super().subscribe(queue, prefetch=prefetch)
+        subscription.batch = self._away
+        return subscription
+
+    async def _away(self, limit, window):
+        self.asked.set()
+        raise BrokerUnavailableError("the broker is away")
+
+
+async def test_a_stop_ends_a_consumer_whose_transport_is_away():
+    transport, stop = AwayTransport(), asyncio.Event()
+    await transport.start()
+    consuming = asyncio.create_task(Consumer(transport, QUEUE, Station("none", stop), batch_size=2, window=0).run(stop))
+    await transport.asked.wait()
+    stop.set()
+    async with asyncio.timeout(30):
+        await consuming
+    assert await transport.state(QUEUE) == QueueState(waiting=0, consumers=0)

@@ -63,6 +63,8 @@ class Consumer:
                 return await subscription.batch(self._batch_size, self._window)
             except UnavailableError as error:
                 log.warning("transport_away", queue=self._queue, problem=str(error))
+                if stop.is_set():
+                    return ()
                 await pace.wait(stop)
 
     async def _apply(self, subscription: Subscription, batch: Sequence[Delivery], stop: asyncio.Event) -> None:
