@@ -79,6 +79,17 @@ async def test_an_execution_that_ran_after_all_is_checked(stations: Stations, li
     assert len(await stations.results()) == 1, "the verdict that was given stays in history"
 
 
+@pytest.mark.parametrize("finish", [None, "2026-01-15T09:00:02Z"])
+async def test_checks_are_planned_from_the_message_that_is_stored(
+    stations: Stations, link: Link, finish: str | None
+) -> None:
+    """One batch tells of a link twice; what does not count for the row must not count for its checks."""
+    discarded = link(status=-2, link_state="DISCARD", collect=None, finish=finish)
+    await stations.accepts(link(), discarded)
+    (execution,), (check,) = await stations.executions(), await stations.checks()
+    assert (execution["run_state"], check["outcome"]) == ("ran", Outcome.PENDING)
+
+
 async def test_a_cleanup_link_is_stored_and_not_checked(stations: Stations, link: Link) -> None:
     await stations.accepts(link(cleanup=True))
     assert len(await stations.executions()) == 1

@@ -101,7 +101,8 @@ class Accept:
         self, links: Sequence[_Told], written: dict[UUID, int], now: datetime
     ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
         """Rows of the checks of each written execution, as its latest message tells it, and of those born closed."""
-        latest = {_row_id(told.link): told for told in sorted(links, key=lambda told: told_order(told.link))}
+        newest_first = sorted(links, key=lambda told: told_order(told.link), reverse=True)
+        latest = {_row_id(told.link): told for told in reversed(newest_first)}  # of equals the first, as it is stored
         rows: dict[UUID, dict[str, Any]] = {}
         results = []
         for execution_id in written:
