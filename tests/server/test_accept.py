@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 
 import msgspec
 import pytest
@@ -59,6 +60,16 @@ async def test_a_hopeless_message_costs_only_itself(stations: Stations, link: Li
     problems = [answer for answer in answers if isinstance(answer, RejectedMessageError)]
     assert [answer.field for answer in problems] == ["$", "execution.agent_host"]
     assert len(await stations.executions()) == 2
+
+
+@pytest.mark.parametrize(("ahead", "refused"), [(timedelta(hours=23), False), (timedelta(hours=25), True)])
+async def test_what_is_told_of_the_future_is_refused_beyond_what_clocks_differ(
+    stations: Stations, link: Link, ahead: timedelta, refused: bool
+) -> None:
+    then = (datetime.now(UTC) + ahead).isoformat()
+    state = {"message_type": "operation_state", "timestamp": then, "operation": {"id": "1"}, "to_state": "finished"}
+    answers = await stations.accepts(link(collect=then, finish=then), msgspec.json.encode(state))
+    assert [isinstance(answer, RejectedMessageError) for answer in answers] == [refused, refused]
 
 
 async def test_an_execution_that_never_ran_gets_its_checks_closed_without_a_task(

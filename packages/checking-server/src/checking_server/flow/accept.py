@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any, NamedTuple, TypeAlias
 from uuid import UUID
@@ -35,6 +35,9 @@ from checking_server.flow.rows import engine_result
 __all__ = ["Accept", "Accepted", "Change", "Plan"]
 
 log = structlog.get_logger(__name__)
+
+_MOST_AHEAD = timedelta(days=1)
+"""How far a sender's clock may be ahead. Beyond that a check would wait for a day to come, and then search there."""
 
 Plan: TypeAlias = Callable[[ExecutionFacts, OperationFacts], Sequence[PlannedCheck]]
 """Which checks an execution gets: ``expectations.plan`` with everything but the execution filled in."""
@@ -126,9 +129,16 @@ class _Told(NamedTuple):
 def _read(message: Message, received_at: datetime) -> _Told | RejectedMessageError:
     try:
         link = decode_link_message(message.body, received_at=received_at)
-        return _Told(link, message.headers.get(HEADER_REQUEST_ID))
     except RejectedMessageError as error:
         return error
+    newest = max(link.timestamp, _ended(link.execution)) if link.execution else link.timestamp
+    if newest > received_at + _MOST_AHEAD:
+        return RejectedMessageError("timestamp", "the message tells of a day to come; correct its sender's clock")
+    return _Told(link, message.headers.get(HEADER_REQUEST_ID))
+
+
+def _ended(execution: ExecutionFacts) -> datetime:
+    return execution.finished_at or execution.started_at
 
 
 def _row_id(message: LinkMessage) -> UUID:
@@ -146,7 +156,7 @@ def _disposition(message: LinkMessage, written: dict[UUID, int], changed: set[UU
 def _check_row(check: PlannedCheck, told: _Told, now: datetime, queue_wait: float) -> dict[str, Any]:
     execution = told.link.execution
     assert execution is not None  # noqa: S101 - links only
-    ended = execution.finished_at or execution.started_at
+    ended = _ended(execution)
     closed = check.closed
     return {
         "id": check.id,
