@@ -185,6 +185,12 @@ class UntellableError(Exception):
         raise SystemExit(9)
 
 
+class UnreadableError(FatalDetectionError):
+    """Computes its reason, and fails at that."""
+
+    reason = property(lambda _: 1 / 0, lambda *_: None)
+
+
 class UnfinishedError(RetriableDetectionError):
     """Its author forgot to call the base class."""
 
@@ -212,6 +218,7 @@ class HalfBuiltDetector(FakeDetector):
     [
         FakeDetector([UntellableError()]),
         FakeDetector([UnfinishedError()]),
+        FakeDetector([UnreadableError("odd")]),
         FakeDetector([BackendRateLimitedError("slow", retry_after=30)]),
         FakeDetector([FatalDetectionError("odd", reason=["list"])]),
         HostileConfigDetector(),

@@ -59,7 +59,16 @@ async def run_task(
     except BaseException as error:
         if isinstance(error, asyncio.CancelledError) and _cancelled_from_outside():
             raise
+        return _failure(draft, error)
+
+
+def _failure(draft: Draft, error: BaseException) -> DetectionResult:
+    """The result of what was raised, which is foreign code itself: its attributes may raise."""
+    try:
         return draft.failure(error)
+    except BaseException:
+        name = type(error).__name__
+        return draft.refusal(Reason.PLUGIN_ERROR, f"the plugin raised {name}, which cannot be read")
 
 
 async def close_detector(detector: BaseWorker, *, within: float) -> None:
