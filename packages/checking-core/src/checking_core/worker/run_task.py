@@ -66,7 +66,7 @@ def _failure(draft: Draft, error: BaseException) -> DetectionResult:
     """The result of what was raised, which is foreign code itself: its attributes may raise."""
     try:
         return draft.failure(error)
-    except BaseException:
+    except BaseException:  # noqa: BLE001 - the border where foreign code ends
         name = type(error).__name__
         return draft.refusal(Reason.PLUGIN_ERROR, f"the plugin raised {name}, which cannot be read")
 
