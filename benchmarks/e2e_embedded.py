@@ -35,6 +35,7 @@ from checking_core.transport.topology import Topology
 from checking_core.worker.loop import Worker
 from checking_server.bootstrap import planner
 from checking_server.engine import Engine
+from checking_server.roles import Role
 from checking_server.settings import FlowSettings
 
 IN_FLIGHT = 1000
@@ -64,7 +65,7 @@ async def run_once(messages: int, folder: Path) -> dict[str, float]:
     async with Store(url) as store:
         engine = Engine(
             store=store,
-            transport=transport,
+            transports=dict.fromkeys(Role, transport),
             topology=topology,
             plan=planner(PlanSettings(hints=HintsMode.ALWAYS), backends, max_retries=1),
             settings=FlowSettings(),

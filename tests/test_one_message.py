@@ -32,6 +32,7 @@ from checking_server.bootstrap import planner
 from checking_server.engine import Engine
 from checking_server.flow.accept import Change
 from checking_server.flow.report import report
+from checking_server.roles import Role
 from checking_server.settings import FlowSettings
 
 EXPECTATIONS = """
@@ -88,7 +89,7 @@ async def test_one_message_becomes_one_explained_verdict(tmp_path: Path) -> None
     async with Store(url, clock=lambda: ENDED + timedelta(minutes=2)) as store:
         engine = Engine(
             store=store,
-            transport=transport,
+            transports=dict.fromkeys(Role, transport),
             topology=topology,
             plan=planner(PlanSettings(expectations=(str(file),)), backends, max_retries=1),
             settings=FlowSettings(),

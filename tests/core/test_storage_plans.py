@@ -78,10 +78,11 @@ async def test_claiming_reads_due_checks_and_those_in_flight(store):
 
 async def test_expiring_reads_leases(store):
     async def expire():
-        async with store.begin() as uow:
-            await uow.checks.leases_run_out(10)
+        async with store.read() as uow:
+            await uow.checks.next_lease()
+            await uow.checks.in_flight()
 
-    plan = await plan_of(store, store._writer, expire())
+    plan = await plan_of(store, store._reader, expire())
     assert "ix_detection_executions_leased" in plan
     assert not WHOLE_TABLE.search(plan)
 

@@ -66,16 +66,6 @@ async def test_a_claim_leaves_out_what_another_transaction_holds(store):
             assert set(await claim(store)) == set(ids[1:])
 
 
-async def test_expiring_leaves_out_what_another_transaction_holds(store, clock):
-    ids = await planned(store, 3)
-    await claim(store)
-    clock.move_to(1000)
-    async with store.begin() as gather, store.begin() as expire:
-        await gather.checks.lock(ids[:1])
-        async with asyncio.timeout(30):
-            assert {row["id"] for row in await expire.checks.leases_run_out(10)} == set(ids[1:])
-
-
 async def test_a_connection_that_breaks_writes_nothing_and_is_replaced(store):
     with pytest.raises(StoreUnavailableError):
         await _accept_over_a_broken_connection(store)

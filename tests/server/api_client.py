@@ -26,12 +26,14 @@ async def client_of(
     transport: Transport | None = None,
     *,
     queues: Sequence[str] = (),
+    rests_on_broker: bool = True,
     plugins: Sequence[PluginInfo] = (),
     patience: float = 5.0,
     **options: Any,
 ) -> AsyncIterator[httpx.AsyncClient]:
     """A client of the API on this store; ``options`` are those of ``create_app``."""
-    checkup = Checkup(store, transport or MemoryTransport(), queues=queues, plugins=plugins, patience=patience)
+    asked = dict.fromkeys(queues, transport or MemoryTransport())
+    checkup = Checkup(store, asked, rests_on_broker=rests_on_broker, plugins=plugins, patience=patience)
     async with client_of_app(create_app(store, checkup, **options)) as client:
         yield client
 

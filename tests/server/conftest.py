@@ -11,7 +11,7 @@ import msgspec
 import pytest
 import sqlalchemy as sa
 
-from checking_core.contracts import DetectionTask, decode_task, encode
+from checking_core.contracts import DetectionResult, DetectionTask, decode_task, encode
 from checking_core.settings import BackendSettings, HintsMode, PlanSettings
 from checking_core.storage import Store, migrate
 from checking_core.storage.tables import (
@@ -21,6 +21,7 @@ from checking_core.storage.tables import (
     metadata,
     operations,
 )
+from checking_core.testing import a_result
 from checking_core.transport.base import Message, Subscription
 from checking_core.transport.memory import MemoryTransport
 from checking_core.transport.topology import Topology
@@ -79,7 +80,7 @@ class Stations:
         self.plan = planner(PlanSettings(hints=HintsMode.ALWAYS), BACKENDS, max_retries=1)
         self.accept = Accept(store, self._plan, queue_wait=60, on_due=self._wake)
         self.gather = Gather(store, patience=timedelta(seconds=900), on_due=self._wake)
-        self.expire = Expire(store, batch_size=200, max_dispatches=2, on_due=self._wake)
+        self.expire = self.expiring(self.transport)
         self.dispatch = self.dispatching(self.transport)
 
     def dispatching(self, transport: MemoryTransport) -> Dispatch:
@@ -91,6 +92,18 @@ class Stations:
             max_in_flight=lambda name: BACKENDS[name].max_in_flight if name in BACKENDS else 200,
             batch_size=200,
             patience=timedelta(seconds=900),
+        )
+
+    def expiring(self, transport: MemoryTransport) -> Expire:
+        """A timer that asks this transport."""
+        return Expire(
+            self.store,
+            transport,
+            self.topology,
+            batch_size=200,
+            max_dispatches=2,
+            patience=timedelta(seconds=900),
+            on_due=self._wake,
         )
 
     @property
@@ -180,3 +193,9 @@ async def taken(subscription: Subscription) -> list[DetectionTask]:
     deliveries = await subscription.batch(1000, 0)
     await subscription.ack(deliveries)
     return [decode_task(delivery.message.body) for delivery in deliveries]
+
+
+def an_answer(task: DetectionTask) -> DetectionResult:
+    """A worker's answer to a task: alerted, final."""
+    about = {"id": task.task_id, "detection_execution_id": task.detection_execution_id, "look": task.look}
+    return a_result(**about, alert_at=None, result_timestamp=task.created_at)

@@ -7,10 +7,13 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from msgspec.structs import replace
 
+from checking_core.contracts import CheckStatus, Outcome, Reason, decode_task
 from checking_core.errors import ConfigurationError, NotFoundError, PublishError
 from checking_core.storage.tables import dead_letters
 from checking_core.transport import (
+    DELIVERY_LIMIT,
     HEADER_FIRST_QUEUE,
     HEADER_REASON,
     HEADER_REPLAY_OF,
@@ -22,7 +25,7 @@ from checking_core.transport.memory import MemoryTransport
 from checking_server.flow.bury import Bury
 from checking_server.flow.replay import Replay
 
-from .conftest import Stations
+from .conftest import Stations, an_answer
 
 Link = Callable[..., bytes]
 
@@ -55,6 +58,49 @@ async def test_headers_that_no_database_stores_cost_no_letter(stations: Stations
     await Bury(stations.store)([dead(**{HEADER_REASON: "nul \0", "x\0y": "\ud800", "queue": "q" * 9000})])
     (row,) = await kept(stations)
     assert row["reason"] == "nul \ufffd"
+
+
+async def fatal_task(stations: Stations, link: Link, **headers: str) -> Message:
+    """A task that was sent, as it lies in the queue of the dead letters."""
+    worker = await stations.serve("siem")
+    await stations.accepts(link())
+    await stations.dispatch()
+    (delivery,) = await worker.batch(1, 0)
+    about = {HEADER_REASON: DELIVERY_LIMIT, HEADER_FIRST_QUEUE: delivery.queue, **headers}
+    return replace(delivery.message, headers=about)
+
+
+async def test_a_task_that_no_worker_survived_closes_its_check(stations: Stations, link: Link) -> None:
+    await Bury(stations.store)([dead(), await fatal_task(stations, link)])
+    (check,), (result,) = await stations.checks(), await stations.results()
+    assert (check["status"], check["outcome"]) == (CheckStatus.FAILED, Outcome.INCONCLUSIVE)
+    assert (result["reason"], result["result_source"]) == (Reason.WORKER_LOST, "engine")
+    assert len(await kept(stations)) == 2
+
+
+async def test_a_fatal_task_that_is_replayed_can_still_be_answered(stations: Stations, link: Link) -> None:
+    letter = await fatal_task(stations, link)
+    await Bury(stations.store)([letter])
+    stations.clock.move(1)
+    await stations.gathers(an_answer(decode_task(letter.body)))
+    (check,) = await stations.checks()
+    assert check["status"] is CheckStatus.COMPLETED
+
+
+async def test_a_fatal_task_that_was_answered_closes_nothing(stations: Stations, link: Link) -> None:
+    letter = await fatal_task(stations, link)
+    await stations.gathers(an_answer(decode_task(letter.body)))
+    before = await stations.checks()
+    await Bury(stations.store)([letter, letter])
+    assert await stations.checks() == before
+    assert len(await stations.results()) == 1
+
+
+async def test_a_task_that_a_worker_refused_leaves_its_check_to_the_lease(stations: Stations, link: Link) -> None:
+    """It may be a worker that is too old; the next one may know better."""
+    await Bury(stations.store)([await fatal_task(stations, link, **{HEADER_REASON: "v: is of another version"})])
+    (check,) = await stations.checks()
+    assert check["status"] is CheckStatus.DISPATCHED
 
 
 async def test_a_replayed_letter_arrives_as_a_new_message_and_is_gone(stations: Stations) -> None:

@@ -1,13 +1,18 @@
-"""Stations 2 and the timer: due checks leave once, within limits; a lost worker costs a bounded number of tries."""
+"""Station 2: due checks leave once, within limits, and come back when their task did not leave."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
-from checking_core.contracts import CheckStatus, Outcome, Reason
+import pytest
 
-from .conftest import Stations, hint, taken
+from checking_core.contracts import CheckStatus, Outcome, Reason, decode_task
+from checking_core.errors import BrokerUnavailableError, PublishError, UnroutableError
+from checking_core.transport.base import Outgoing
+from checking_core.transport.memory import MemoryTransport
+
+from .conftest import Stations, an_answer, hint, taken
 
 Link = Callable[..., bytes]
 
@@ -81,29 +86,56 @@ async def test_a_backend_that_nobody_served_until_the_deadline_is_unsupported(st
     assert result["reason"] == Reason.UNSUPPORTED_PLATFORM
 
 
-async def test_a_lease_that_ran_out_is_sent_again_under_the_same_task_id(stations: Stations, link: Link) -> None:
-    worker = await stations.serve("siem")
+async def test_a_check_that_could_not_be_sent_was_not_dispatched(stations: Stations, link: Link) -> None:
+    """A broker that is away for an hour uses up no try of the worker's."""
     await stations.accepts(link())
-    await stations.dispatch()
-    (first,) = await taken(worker)
-    assert await stations.expire() == 0
-    stations.clock.move(3600)
-    assert await stations.expire() == 1
-    await stations.dispatch()
-    (second,) = await taken(worker)
-    assert second.task_id == first.task_id
+    for _ in range(5):
+        stations.clock.move(60)
+        await stations.dispatch()
+    (check,) = await stations.checks()
+    assert (check["status"], check["dispatches"]) == (CheckStatus.PENDING, 0)
 
 
-async def test_a_worker_that_never_answers_counts_as_lost_after_a_bounded_number_of_tries(
-    stations: Stations, link: Link
-) -> None:
+async def test_a_lane_that_is_missing_is_tried_more_and_more_rarely(stations: Stations, link: Link) -> None:
+    await stations.accepts(link())
+    waits = []
+    for _ in range(8):
+        await stations.dispatch()
+        (check,) = await stations.checks()
+        waits.append((check["available_at"] - stations.clock.now).total_seconds())
+        stations.clock.now = check["available_at"]
+    assert waits == [2, 4, 8, 16, 32, 60, 60, 60]
+
+
+async def test_a_broker_that_takes_nothing_stops_the_claims(stations: Stations, link: Link) -> None:
     await stations.serve("siem")
     await stations.accepts(link())
-    for _ in range(2):
+    await stations.transport.close()
+    with pytest.raises(BrokerUnavailableError, match="took none of 1 tasks"):
         await stations.dispatch()
-        stations.clock.move(3600)
-        await stations.expire()
-    (check,), (result,) = await stations.checks(), await stations.results()
-    assert (check["status"], check["outcome"]) == (CheckStatus.FAILED, Outcome.INCONCLUSIVE)
-    assert (result["reason"], result["result_source"]) == (Reason.WORKER_LOST, "engine")
-    assert await stations.dispatch() == 0
+    (check,) = await stations.checks()
+    assert (check["status"], check["dispatches"]) == (CheckStatus.PENDING, 0)
+
+
+async def test_an_answer_that_was_faster_than_the_bad_news_stands(stations: Stations, link: Link) -> None:
+    """The broker had the task, its confirm was lost, and the worker was quick."""
+
+    class Slow(MemoryTransport):
+        async def publish(self, items: Sequence[Outgoing]) -> Sequence[PublishError | None]:
+            await stations.gathers(*(an_answer(decode_task(item.message.body)) for item in items))
+            return [UnroutableError("nobody serves it")] * len(items)
+
+    await stations.accepts(link())
+    stations.clock.move(4000)
+    await stations.dispatching(Slow())()
+    (check,), results = await stations.checks(), await stations.results()
+    assert (check["outcome"], len(results)) == (Outcome.ALERTED, 1)
+
+
+async def test_dispatchers_together_send_no_more_than_one_alone(stations: Stations, link: Link) -> None:
+    await stations.serve("siem")
+    await stations.accepts(*(link(number) for number in range(20)))
+    several = [stations.dispatching(stations.transport) for _ in range(6)]
+    assert sum(await asyncio.gather(*(dispatch() for dispatch in several))) == 3
+    queue = stations.topology.task_queue("api", "siem")
+    assert (await stations.transport.state(queue)).waiting == 3

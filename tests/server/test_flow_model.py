@@ -75,6 +75,7 @@ class Flow(RuleBasedStateMachine):
         self.transport = FaultyTransport(self.stations.topology)
         self.stations.transport = self.transport
         self.stations.dispatch = self.stations.dispatching(self.transport)
+        self.stations.expire = self.stations.expiring(self.transport)
         self.lane = self.stations.topology.task_queue("api", "siem")
         self.sent: set[int] = set()
         self.seen: list[DetectionTask] = []
@@ -117,7 +118,7 @@ class Flow(RuleBasedStateMachine):
         try:
             self.run(self.stations.dispatch())
         except BrokerUnavailableError:
-            assert fault == "away"
+            assert fault is not None
         self.transport.fault = None
 
     @precondition(lambda flow: flow.waiting(flow.lane))

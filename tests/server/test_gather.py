@@ -19,9 +19,12 @@ from checking_core.contracts import (
     MatchTier,
     Outcome,
     Reason,
+    encode,
 )
 from checking_core.errors import RejectedMessageError
 from checking_core.storage.tables import evidence_claims
+from checking_core.transport import DELIVERY_LIMIT, HEADER_REASON, Message
+from checking_server.flow.bury import Bury
 from checking_server.flow.gather import Gathered
 
 from .conftest import Stations, taken
@@ -99,10 +102,7 @@ async def test_an_answer_to_an_earlier_look_is_not_applied(stations: Stations, t
 
 
 async def test_a_genuine_result_replaces_the_engines_own_verdict(stations: Stations, task: DetectionTask) -> None:
-    for _ in range(2):
-        stations.clock.move(3600)
-        await stations.expire()
-        await stations.dispatch()
+    await Bury(stations.store)([Message(body=encode(task), message_id="", headers={HEADER_REASON: DELIVERY_LIMIT})])
     assert (await stations.checks())[0]["status"] is CheckStatus.FAILED
     assert await stations.gathers(answer(task)) == [Gathered.CLOSED]
     assert (await stations.checks())[0]["outcome"] is Outcome.MATCHED

@@ -8,8 +8,9 @@ from functools import partial
 from pathlib import Path
 
 import msgspec
+import structlog
 
-from checking_core.errors import ConfigurationError
+from checking_core.errors import ConfigurationError, UnavailableError
 from checking_core.expectations import load, plan
 from checking_core.plugin.host import PluginHost
 from checking_core.settings import (
@@ -23,15 +24,19 @@ from checking_core.settings import (
     read,
 )
 from checking_core.storage import Store, migrate
+from checking_core.transport.base import Transport
 from checking_core.transport.factory import create_transport
 from checking_core.transport.settings import TopologySettings
+from checking_core.transport.topology import Topology
 from checking_core.worker.loop import Worker
 from checking_server.engine import Engine
 from checking_server.flow.accept import Plan
-from checking_server.flow_lock import flow_lock
+from checking_server.roles import Role
 from checking_server.settings import ApiSettings, FlowSettings
 
-__all__ = ["Settings", "open_engine", "open_store", "planner"]
+__all__ = ["Settings", "open_engine", "open_store", "planner", "watched_queues"]
+
+log = structlog.get_logger(__name__)
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -113,13 +118,14 @@ def planner(
 
 
 @asynccontextmanager
-async def open_engine(settings: Settings, host: PluginHost | None = None) -> AsyncIterator[Engine]:
-    """The engine, ready to run: store open, transport started, worker with every backend of this installation.
-
-    Where another process runs the flow of the same embedded store, ``engine.owns_flow`` is false: accept only.
+async def open_engine(
+    settings: Settings, roles: Collection[Role], host: PluginHost | None = None
+) -> AsyncIterator[Engine]:
+    """The engine, ready to run: store open, transports started, a worker with every backend of this installation.
 
     Args:
         settings: of everything.
+        roles: the parts that run here; see ``chosen_roles``. Those of the flow need ``flow_lock``.
         host: the plugins, if they are loaded already.
 
     Raises:
@@ -130,24 +136,69 @@ async def open_engine(settings: Settings, host: PluginHost | None = None) -> Asy
     backends = host.backends(settings.backends)
     retries, keys = settings.worker.max_retries, host.config_keys
     plan_checks = planner(settings.plan, backends, max_retries=retries, plugin_keys=keys)
-    detectors = {name: host.create(name, backend) for name, backend in backends.items()}
+    detectors = {name: host.create(name, backend) for name, backend in backends.items() if Role.WORKER in roles}
     topology = settings.topology.topology()
-    transport = create_transport(settings.broker.url_for(None), topology)
     async with AsyncExitStack() as opened:
-        owns_flow = opened.enter_context(flow_lock(settings.database.async_url))
         store = await opened.enter_async_context(open_store(settings.database))
-        opened.push_async_callback(transport.close)
-        await transport.start()
+        transports = await _started(opened, settings.broker, topology, roles)
+        worker = None
+        if Role.WORKER in roles:
+            drain = settings.flow.drain_timeout
+            worker = Worker(transports[Role.WORKER], topology, detectors, settings.worker, drain=drain)
         yield Engine(
             store=store,
-            transport=transport,
+            transports=transports,
             topology=topology,
             plan=plan_checks,
             settings=settings.flow,
             max_in_flight=lambda name: backends[name].max_in_flight if name in backends else _UNKNOWN_IN_FLIGHT,
-            worker=Worker(transport, topology, detectors, settings.worker, drain=settings.flow.drain_timeout),
-            owns_flow=owns_flow,
+            worker=worker,
+            takes_over=store.embedded and not settings.broker.configured and Role.DISPATCH in roles,
         )
+
+
+async def _started(
+    opened: AsyncExitStack, broker: BrokerSettings, topology: Topology, roles: Collection[Role]
+) -> dict[Role, Transport]:
+    """A transport for each role: those of one user of the broker share one, and in one process all of them do."""
+    by_url: dict[str | None, Transport] = {}
+    transports = {}
+    for role in sorted(set(roles) - {Role.API}):
+        url = broker.url_for(role.broker_role)
+        if url not in by_url:
+            by_url[url] = create_transport(url, topology)
+            opened.push_async_callback(by_url[url].close)
+            await by_url[url].start()
+        transports[role] = by_url[url]
+    return transports
+
+
+@asynccontextmanager
+async def watched_queues(
+    settings: Settings, engine: Engine, host: PluginHost
+) -> AsyncIterator[Mapping[str, Transport]]:
+    """The queues whose length the API tells, and whom it asks: those of this process, else all, as the monitor.
+
+    The API itself rests on no broker: one that is away or refuses us is asked again later, one that is not configured
+    has no queues.
+    """
+    if engine.queues or not settings.broker.configured:
+        yield engine.queues
+        return
+    topology = settings.topology.topology()
+    backends = host.backends(settings.backends).items()
+    lanes = {topology.task_queue(backend.detection_type, name) for name, backend in backends}
+    queues = {topology.dead_queue, *(binding.queue for binding in topology.bindings()), *lanes}
+    async with AsyncExitStack() as opened:
+        watched: dict[str, Transport] = {}
+        try:
+            transport = create_transport(settings.broker.url_for(Role.API.broker_role), topology)
+            opened.push_async_callback(transport.close)
+            watched = dict.fromkeys(sorted(queues), transport)
+            await transport.start()
+        except (UnavailableError, ConfigurationError) as error:
+            log.warning("broker_not_watched", problem=str(error))
+        yield watched
 
 
 _UNKNOWN_IN_FLIGHT = 200

@@ -1,9 +1,9 @@
-"""The stations connected: consumers, timers and, in the embedded mode, a worker, in one process."""
+"""The stations connected: consumers, timers and, if it is wanted, a worker, all or some of them in this process."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from uuid import UUID
@@ -23,6 +23,7 @@ from checking_server.flow.dispatch import Dispatch
 from checking_server.flow.expire import Expire
 from checking_server.flow.gather import Gather
 from checking_server.flow.pace import Pace, first_of, wait_for
+from checking_server.roles import Role
 from checking_server.settings import FlowSettings
 
 __all__ = ["Engine"]
@@ -31,53 +32,58 @@ log = structlog.get_logger(__name__)
 
 
 class Engine:
-    """One message's whole way.
+    """One message's whole way, or the parts of it that run in this process.
 
     Args:
         store: rows.
-        transport: messages, started.
+        transports: messages, started; one for each role that runs here, its user's. Without any this process accepts
+            what it is given, and others do the rest.
         topology: names.
         plan: which checks an execution gets.
         settings: sizes and times.
         max_in_flight: how many checks of a backend may be outstanding at a time.
-        worker: the in-process worker of the embedded mode.
-        owns_flow: whether this process may run the flow; on an embedded store only one may, others only accept.
+        worker: of the role worker.
+        takes_over: whether what is in flight at the start was lost with the process that sent it.
     """
 
     def __init__(
         self,
         *,
         store: Store,
-        transport: Transport,
+        transports: Mapping[Role, Transport],
         topology: Topology,
         plan: Plan,
         settings: FlowSettings,
         max_in_flight: Callable[[str], int],
-        worker: Worker | None,
-        owns_flow: bool = True,
+        worker: Worker | None = None,
+        takes_over: bool = False,
     ) -> None:
         self.store = store
-        self.transport = transport
-        self.owns_flow = owns_flow
+        self._transports = dict(transports)
         self._topology = topology
         self._settings = settings
+        self._max_in_flight = max_in_flight
         self._worker = worker
+        self._takes_over = takes_over
+        self._patience = timedelta(seconds=settings.patience)
         self._due = asyncio.Event()
         self._changed = asyncio.Event()
-        size, patience = settings.batch_size, timedelta(seconds=settings.patience)
-        # whoever serves a backend in the embedded mode is in this process already: waiting for another is vain
-        unserved = timedelta(0) if worker is not None else patience
         self.accept = Accept(store, plan, queue_wait=settings.queue_wait, on_due=self._due.set)
-        self.gather = Gather(store, patience=patience, on_due=self._on_gathered)
-        self.dispatch = Dispatch(
-            store, transport, topology, max_in_flight=max_in_flight, batch_size=size, patience=unserved
-        )
-        self.expire = Expire(store, batch_size=size, max_dispatches=settings.max_dispatches, on_due=self._due.set)
 
     @property
-    def queues(self) -> tuple[str, ...]:
-        """The queues that the stations of this process read."""
-        return tuple(queue for queue, _ in self._stations())
+    def rests_on_broker(self) -> bool:
+        """Whether anything here needs what carries the messages."""
+        return bool(self._transports)
+
+    @property
+    def dispatches(self) -> bool:
+        """Whether this process sends tasks, so that what it accepts is carried out while it runs."""
+        return Role.DISPATCH in self._transports
+
+    @property
+    def queues(self) -> dict[str, Transport]:
+        """The queues that the stations of this process read, and what they are read over."""
+        return {queue: self._transports[role] for role, queue, _ in self._stations() if role in self._transports}
 
     async def run(self, stop: asyncio.Event) -> None:
         """Run every part until ``stop`` is set; work in hand is finished and settled first.
@@ -85,16 +91,22 @@ class Engine:
         Raises:
             BrokerUnavailableError: the transport was away at the start.
         """
-        if self.store.embedded:
+        if self._takes_over:
             await self._take_over()
         async with asyncio.TaskGroup() as parts:
             if self._worker is not None:
                 parts.create_task(self._worker.run(stop))
-                await first_of(self._worker.serving, stop)
             for consumer in self._consumers():
                 parts.create_task(consumer.run(stop))
-            parts.create_task(self._timer(self.dispatch, stop, self._due))
-            parts.create_task(self._timer(self.expire, stop, asyncio.Event()))
+            if (transport := self._transports.get(Role.EXPIRE)) is not None:
+                parts.create_task(self._timer(self._expire(transport), stop, asyncio.Event()))
+            if self._worker is not None:  # nothing is sent before somebody serves it
+                await first_of(self._worker.serving, stop)
+            if (transport := self._transports.get(Role.DISPATCH)) is not None:
+                async with self.store.listening(self._due.set):
+                    await self._timer(self._dispatch(transport), stop, self._due)
+            else:
+                await self._ring(stop)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -139,25 +151,55 @@ class Engine:
             released = await uow.checks.release_all()
         log.info("took_over", released=released)
 
-    def _stations(self) -> tuple[tuple[str, Station], ...]:
+    def _dispatch(self, transport: Transport) -> Dispatch:
+        # whoever serves a backend in the embedded mode is in this process already: waiting for another is vain
+        unserved = timedelta(0) if self._worker is not None else self._patience
+        limits, size = self._max_in_flight, self._settings.batch_size
+        return Dispatch(self.store, transport, self._topology, max_in_flight=limits, batch_size=size, patience=unserved)
+
+    def _expire(self, transport: Transport) -> Expire:
+        return Expire(
+            self.store,
+            transport,
+            self._topology,
+            batch_size=self._settings.batch_size,
+            max_dispatches=self._settings.max_dispatches,
+            patience=self._patience,
+            on_due=self._due.set,
+        )
+
+    def _stations(self) -> tuple[tuple[Role, str, Station], ...]:
         topology = self._topology
+        gather = Gather(self.store, patience=self._patience, on_due=self._on_gathered)
         return (
-            (topology.instructions_queue, self.accept),
-            (topology.api_responses_queue, self.gather),
-            (topology.agent_responses_queue, self.gather),
-            (topology.dead_queue, Bury(self.store)),
+            (Role.ACCEPT, topology.instructions_queue, self.accept),
+            (Role.GATHER, topology.api_responses_queue, gather),
+            (Role.GATHER, topology.agent_responses_queue, gather),
+            (Role.GATHER, topology.dead_queue, Bury(self.store)),
         )
 
     def _consumers(self) -> list[Consumer]:
-        sizes = self._settings
+        size, window = self._settings.batch_size, self._settings.collect_window
         return [
-            Consumer(self.transport, queue, station, batch_size=sizes.batch_size, window=sizes.collect_window)
-            for queue, station in self._stations()
+            Consumer(self._transports[role], queue, station, batch_size=size, window=window)
+            for role, queue, station in self._stations()
+            if role in self._transports
         ]
 
     def _on_gathered(self) -> None:
         self._due.set()
         self._changed.set()
+
+    async def _ring(self, stop: asyncio.Event) -> None:
+        """Wake those who dispatch, once for all that has become due since; the last time at the stop."""
+        while not stop.is_set():
+            await first_of(self._due, stop)
+            if self._due.is_set():
+                self._due.clear()
+                try:
+                    await self.store.ring()
+                except UnavailableError as error:
+                    log.warning("not_rung", problem=str(error))
 
     async def _timer(self, station: Dispatch | Expire, stop: asyncio.Event, wake: asyncio.Event) -> None:
         """Call a station while it finds work; then wait for a wake-up, for what is due next, or for the stop."""
@@ -168,7 +210,7 @@ class Engine:
                 idle = None if await station() else await station.idle_seconds()
                 pace = Pace()
             except UnavailableError as error:
-                log.warning("store_away", station=type(station).__name__, problem=str(error))
+                log.warning("station_waits", station=type(station).__name__, problem=str(error))
                 await pace.wait(stop)
                 continue
             if idle is not None:

@@ -88,6 +88,11 @@ class BrokerSettings(BaseSettings):
         return value.rpartition(":")[2] if isinstance(value, str) and value.startswith("tcp://") else value
 
     @property
+    def configured(self) -> bool:
+        """Whether there is a broker at all."""
+        return self.url is not None or self.host is not None
+
+    @property
     def virtual_host(self) -> str:
         """Where on the broker everything is: of the URL, or of the family. A URL without one means ``/``."""
         if self.url is None:

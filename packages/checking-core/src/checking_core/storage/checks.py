@@ -219,16 +219,37 @@ class Checks:
             statement, parameters = update_rows(self._connection, detection_executions, rows)
             await self._connection.execute(statement.values(lease_until=None), parameters)
 
-    async def leases_run_out(self, limit: int) -> Sequence[sa.RowMapping]:
-        """Dispatched checks whose lease is over, locked; those another process holds are left out."""
+    async def next_lease(self) -> datetime | None:
+        """When the first lease of all runs out or ran out."""
+        found: datetime | None = await self._connection.scalar(
+            sa.select(sa.func.min(_c.lease_until)).where(_DISPATCHED)
+        )
+        return found
+
+    async def in_flight(self) -> Sequence[sa.RowMapping]:
+        """Every dispatched check, in the order in which those of one backend were sent.
+
+        Of each ``id``, ``detection_type``, ``detection_platform`` and its execution's ``agent_host``, which tell its
+        queue; ``available_at``, ``lease_until``, ``deadline``, ``created_at``.
+        """
+        columns = (_c.id, _c.detection_type, _c.detection_platform, _c.available_at)
+        times = (_c.lease_until, _c.deadline, _c.created_at)
         query = (
-            sa.select(detection_executions)
-            .where(_DISPATCHED, _c.lease_until < self._now)
-            .order_by(_c.lease_until)
-            .limit(limit)
-            .with_for_update(skip_locked=True)
+            sa.select(*columns, execution_results.c.agent_host, *times)
+            .join(execution_results, execution_results.c.id == _c.execution_result_id)
+            .where(_DISPATCHED)
+            .order_by(_c.available_at)
         )
         return (await self._connection.execute(query)).mappings().all()
+
+    async def extend_leases(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Let dispatched checks that the transaction has locked keep their tasks for longer.
+
+        Each row: ``id``, ``lease_until``, ``execution_metadata``.
+        """
+        if rows:
+            statement, parameters = update_rows(self._connection, detection_executions, rows)
+            await self._connection.execute(statement.where(_DISPATCHED), parameters)
 
     async def _hold(self, ids: Sequence[UUID]) -> None:
         """Lock checks in the order in which everybody locks them."""

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from time import perf_counter
 from typing import Generic, NamedTuple, TypeVar
 
 import msgspec
 import structlog
 
-from checking_core.errors import SchemaOutdatedError, UnavailableError
+from checking_core.errors import ConfigurationError, SchemaOutdatedError, UnavailableError
 from checking_core.plugin.host import PluginInfo, PluginState
 from checking_core.storage import Store, migrate
 from checking_core.transport.base import Transport
@@ -36,8 +36,8 @@ class Checkup:
 
     Args:
         store: rows.
-        transport: messages.
-        queues: whose length is told.
+        queues: whose length is told, and who tells it.
+        rests_on_broker: whether the process can do nothing while the broker is away.
         plugins: every installed one.
         patience: seconds that a part has to answer; whoever asks for readiness does not wait for long either.
     """
@@ -45,15 +45,15 @@ class Checkup:
     def __init__(
         self,
         store: Store,
-        transport: Transport,
+        queues: Mapping[str, Transport],
         *,
-        queues: Sequence[str],
+        rests_on_broker: bool = True,
         plugins: Sequence[PluginInfo],
         patience: float = 5.0,
     ) -> None:
         self._store = store
-        self._transport = transport
-        self._queues = tuple(queues)
+        self._queues = dict(queues)
+        self._rests_on_broker = rests_on_broker
         self._plugins = tuple(plugins)
         self._patience = patience
         self._needs = migrate.head()
@@ -75,8 +75,9 @@ class Checkup:
     async def broker(self) -> BrokerHealth:
         """Whether the transport answers, and how its queues stand."""
         asked = await self._ask("broker", self._queue_states())
+        away = State.DOWN if self._rests_on_broker else State.DEGRADED
         return BrokerHealth(
-            status=State.DOWN if asked.problem else State.UP,
+            status=away if asked.problem else State.UP,
             latency_ms=asked.latency_ms,
             problem=asked.problem,
             queues=asked.answer or [],
@@ -101,6 +102,9 @@ class Checkup:
         except UnavailableError as error:
             log.warning("part_away", part=part, problem=str(error))
             return _Asked(None, _since(began), outage(error))
+        except ConfigurationError as error:
+            log.warning("part_refuses", part=part, problem=str(error))
+            return _Asked(None, _since(began), "it refuses this process; the log tells why")
         except TimeoutError:
             log.warning("part_silent", part=part, seconds=self._patience)
             return _Asked(None, _since(began), f"no answer within {self._patience:g} s")
@@ -110,7 +114,7 @@ class Checkup:
             return await migrate.revision(uow.connection)
 
     async def _queue_states(self) -> list[QueueHealth]:
-        states = [await self._transport.state(queue) for queue in self._queues]
+        states = [await transport.state(queue) for queue, transport in self._queues.items()]
         return [
             QueueHealth(name=name, waiting=state.waiting, consumers=state.consumers)
             for name, state in zip(self._queues, states, strict=True)

@@ -30,6 +30,7 @@ from checking_server.commands.report_table import show
 from checking_server.commands.terminal import say, terminal
 from checking_server.feed import Feed
 from checking_server.flow.report import report
+from checking_server.roles import Role
 from checking_server.settings import ApiSettings, FlowSettings
 
 __all__ = ["demo"]
@@ -60,7 +61,7 @@ async def demo(
 async def _run(settings: Settings) -> None:
     log.configure(settings.log.level, settings.log.format, settings.log.file)
     progress = Console(stderr=True)
-    async with open_engine(settings) as engine:
+    async with open_engine(settings, frozenset(Role)) as engine:
         feed = Feed(engine.accept, settings.flow.batch_size)
         async with engine.running():
             await feed.take(bundle.messages(datetime.now(UTC)))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated
@@ -15,15 +15,17 @@ from cyclopts import Parameter
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn
 
-from checking_core import log
 from checking_core.errors import ConfigurationError
 from checking_core.storage.checks import Progress as CheckProgress
 from checking_server.bootstrap import Settings, open_engine
 from checking_server.commands.arguments import Source
+from checking_server.commands.logs import log_problems
 from checking_server.commands.terminal import say, terminal
 from checking_server.engine import Engine
 from checking_server.feed import Feed
+from checking_server.flow_lock import flow_lock
 from checking_server.readers.files import read_messages
+from checking_server.roles import Role
 
 __all__ = ["carry_out", "ingest", "with_expectations"]
 
@@ -39,26 +41,22 @@ async def ingest(
 ) -> int:
     """Accept what the red team did, and check it.
 
-    The same message again changes nothing. Without a server on the same database the checks that are due are carried
-    out at once; one that has to be asked again later waits in the database for the next run or for checking serve.
-    Exit code 1 if any message was rejected.
+    The same message again changes nothing. Without a broker, and without a server on the same database, the checks
+    that are due are carried out at once; one that has to be asked again later waits in the database for the next run or
+    for checking serve. Exit code 1 if any message was rejected.
     """
     _refuse_missing(files)
     settings = with_expectations(Settings.from_environment(), expectations)
-    # a person waits here: unless they asked for lines of every step, problems only
-    level = settings.log.level if "level" in settings.log.model_fields_set else "WARNING"
-    log.configure(level, settings.log.format, settings.log.file)
+    log_problems(settings.log)
     console = terminal(sys.stderr)
-    async with open_engine(settings) as engine:
-        feed = Feed(engine.accept, settings.flow.batch_size)
-        if engine.owns_flow:
+    with nullcontext(False) if settings.broker.configured else flow_lock(settings.database.async_url) as alone:
+        async with open_engine(settings, frozenset(Role) if alone else frozenset()) as engine:
+            feed = Feed(engine.accept, settings.flow.batch_size)
+            outlook = "The server that runs on this database carries the checks out."
             async with engine.running():
                 await _feed_files(feed, files, console)
-                progress = await carry_out(engine, list(feed.operations), console, wait=wait)
-            outlook = _outlook(progress)
-        else:
-            await _feed_files(feed, files, console)
-            outlook = "The server that runs on this database carries the checks out."
+                if engine.dispatches or wait:
+                    outlook = _outlook(await carry_out(engine, list(feed.operations), console, wait=wait))
     _tell(feed, outlook, console)
     return 1 if feed.rejected else 0
 

@@ -1,8 +1,11 @@
-"""``checking serve``: the API, the stations and the worker in one process, until told to stop."""
+"""``checking serve``: the API, the stations and the worker until told to stop, all of them or some in this process."""
 
 from __future__ import annotations
 
+import asyncio
 import socket
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from typing import Annotated
 
 import structlog
@@ -12,10 +15,13 @@ from cyclopts.validators import Number
 from checking_core import log
 from checking_core.errors import ConfigurationError
 from checking_core.plugin.host import PluginHost
+from checking_core.transport.base import Transport
 from checking_core.worker.signals import stopped_by_signals
-from checking_server.bootstrap import Settings, open_engine
+from checking_server.bootstrap import Settings, open_engine, watched_queues
 from checking_server.engine import Engine
+from checking_server.flow_lock import flow_lock
 from checking_server.listening import listen, url_of
+from checking_server.roles import FLOW, Role, chosen_roles, roles_named
 
 __all__ = ["serve"]
 
@@ -27,6 +33,12 @@ _GRACE = 5.0
 
 async def serve(
     *,
+    role: Annotated[
+        tuple[str, ...],
+        Parameter(
+            help="Parts to run, with commas between: api, accept, dispatch, gather, expire, worker.", negative=""
+        ),
+    ] = (),
     host: Annotated[str | None, Parameter(help="Address to listen on, instead of CHECKING_API_HOST.")] = None,
     port: Annotated[
         int | None,
@@ -35,31 +47,73 @@ async def serve(
 ) -> None:
     """Run the API, the stations and the worker until told to stop.
 
+    Over a broker the parts may run in processes of their own (--role), each in several; without --role all of them run
+    but the worker, which is a process of its own then: checking-worker run.
+
     SIGTERM or Ctrl-C stops it: it accepts nothing more, ends what it is doing, and keeps the rest for the next start.
     A second Ctrl-C leaves at once; nothing is lost by that either.
     """
     settings = Settings.from_environment()
     log.configure(settings.log.level, settings.log.format, settings.log.file)
+    roles = chosen_roles(roles_named(role), broker=settings.broker.configured)
     plugins = PluginHost.load()
-    host = host or settings.api.host
-    with listen(host, settings.api.port if port is None else port) as listener:
-        async with open_engine(settings, plugins) as engine:
-            if not engine.owns_flow:
-                raise ConfigurationError(
-                    f"another process works on {settings.database.url.get_secret_value()} already; stop it,"
-                    " or give this one a database of its own with CHECKING_DATABASE_URL"
-                )
-            await _serve(engine, plugins, listener, host, drain=settings.flow.drain_timeout)
+    with ExitStack() as held:
+        listener = None
+        if Role.API in roles:
+            address = host or settings.api.host
+            listener = held.enter_context(listen(address, settings.api.port if port is None else port))
+        held.enter_context(_flow_of_its_own(settings, roles))
+        async with open_engine(settings, roles, plugins) as engine:
+            drain = settings.flow.drain_timeout
+            if listener is None:
+                await _work(engine, roles, drain=drain)
+                return
+            async with watched_queues(settings, engine, plugins) as queues:
+                await _serve(engine, queues, plugins, listener, address, drain=drain)
 
 
-async def _serve(engine: Engine, plugins: PluginHost, listener: socket.socket, host: str, *, drain: float) -> None:
+@contextmanager
+def _flow_of_its_own(settings: Settings, roles: Collection[Role]) -> Iterator[None]:
+    """An embedded store belongs to one process that works on it; to others it is there to be read."""
+    if FLOW.isdisjoint(roles):
+        yield
+        return
+    with flow_lock(settings.database.async_url) as held:
+        if not held:
+            raise ConfigurationError(
+                f"another process works on {settings.database.url.get_secret_value()} already; stop it,"
+                " or give this one a database of its own with CHECKING_DATABASE_URL."
+                " Only on PostgreSQL several processes share one"
+            )
+        yield
+
+
+async def _work(engine: Engine, roles: Collection[Role], *, drain: float) -> None:
+    """Run without an API."""
+    stop = asyncio.Event()
+    with stopped_by_signals(stop.set, within=drain + _GRACE):
+        async with engine.running():
+            print(f"checking runs {', '.join(sorted(roles))}", flush=True)
+            await stop.wait()
+    _log.info("stopped")
+
+
+async def _serve(
+    engine: Engine,
+    queues: Mapping[str, Transport],
+    plugins: PluginHost,
+    listener: socket.socket,
+    host: str,
+    *,
+    drain: float,
+) -> None:
     from checking_server.api.app import SCHEMA_PATH, create_app
     from checking_server.api.checkup import Checkup
     from checking_server.api.guards import LOOPBACK_NAMES
     from checking_server.api.server import ApiServer
 
     url = url_of(listener)
-    checkup = Checkup(engine.store, engine.transport, queues=engine.queues, plugins=plugins.plugins)
+    checkup = Checkup(engine.store, queues, rests_on_broker=engine.rests_on_broker, plugins=plugins.plugins)
     app = create_app(engine.store, checkup, names={*LOOPBACK_NAMES, host.lower()})
     server = ApiServer(app, drain=drain, on_ready=lambda: print(_READY.format(url=url, docs=SCHEMA_PATH), flush=True))
     with stopped_by_signals(server.stop, within=drain + _GRACE):

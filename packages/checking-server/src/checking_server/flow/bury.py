@@ -6,27 +6,62 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from uuid import UUID, uuid5
 
+import structlog
+
+from checking_core.contracts import CheckStatus, DetectionTask, Outcome, Reason, decode_task
 from checking_core.contracts.text import clean
-from checking_core.storage import Store
+from checking_core.errors import RejectedMessageError
+from checking_core.storage import Store, UnitOfWork
 from checking_core.transport.base import Message
-from checking_core.transport.topology import HEADER_FIRST_QUEUE, HEADER_REASON, HEADER_REPLAY_OF
+from checking_core.transport.topology import DELIVERY_LIMIT, HEADER_FIRST_QUEUE, HEADER_REASON, HEADER_REPLAY_OF
+from checking_server.flow.rows import BY_ENGINE, closed_check, engine_result
 
 __all__ = ["Bury"]
+
+log = structlog.get_logger(__name__)
 
 _LETTERS = UUID("5d2f5c0e-4f0a-5d3c-9f7e-0c8b7a6e1d42")
 
 
 class Bury:
-    """Stores dead letters, ours and the broker's own, with their reason and the queue they came from."""
+    """Stores dead letters, ours and the broker's own, with their reason and the queue they came from.
+
+    The check of a task that no worker survived is closed with it: sent again, the task would end more of them.
+    """
 
     def __init__(self, store: Store) -> None:
         self._store = store
 
     async def __call__(self, messages: Sequence[Message]) -> Sequence[None]:
         """Keep them, each once however often it is delivered. Raises ``StoreUnavailableError``."""
+        fatal = [task for message in messages if (task := _fatal_task(message)) is not None]
         async with self._store.begin() as uow:
             await uow.dead_letters.add_batch([_letter(message) for message in messages])
+            lost = await _close(uow, fatal)
+        log.warning("buried", letters=len(messages), checks_lost=lost)
         return [None] * len(messages)
+
+
+async def _close(uow: UnitOfWork, tasks: Sequence[DetectionTask]) -> int:
+    """Close the checks that still wait for these tasks; how many there were."""
+    held = await uow.checks.lock([task.detection_execution_id for task in tasks]) if tasks else {}
+    awaited = {task.task_id for task in tasks}
+    checks = [
+        check for check in held.values() if check["status"] is CheckStatus.DISPATCHED and check["task_id"] in awaited
+    ]
+    lost = Outcome.INCONCLUSIVE
+    await uow.checks.settle_batch([closed_check(check, lost, uow.now, closed_by=BY_ENGINE) for check in checks])
+    await uow.results.add_batch([engine_result(check, lost, Reason.WORKER_LOST, uow.now) for check in checks])
+    return len(checks)
+
+
+def _fatal_task(message: Message) -> DetectionTask | None:
+    if message.headers.get(HEADER_REASON) != DELIVERY_LIMIT:
+        return None
+    try:
+        return decode_task(message.body)
+    except RejectedMessageError:
+        return None
 
 
 def _letter(message: Message) -> dict[str, object]:

@@ -10,12 +10,21 @@ from typing import Any
 import msgspec
 import structlog
 
-from checking_core.contracts import DetectionTask, ExecutionContext, Outcome, Reason, TaskMetadata, Timing, encode
-from checking_core.errors import PublishError, UnroutableError
+from checking_core.contracts import (
+    CheckStatus,
+    DetectionTask,
+    ExecutionContext,
+    Outcome,
+    Reason,
+    TaskMetadata,
+    Timing,
+    encode,
+)
+from checking_core.errors import BrokerUnavailableError, PublishError, UnroutableError
 from checking_core.storage import Store, UnitOfWork
 from checking_core.transport.base import Message, Outgoing, Transport
 from checking_core.transport.topology import HEADER_REQUEST_ID, Topology
-from checking_server.flow.rows import Row, closed_check, engine_result
+from checking_server.flow.rows import BY_ENGINE, Row, closed_check, engine_result
 
 __all__ = ["Dispatch"]
 
@@ -59,6 +68,7 @@ class Dispatch:
 
         Raises:
             StoreUnavailableError: what was claimed comes back when its lease runs out.
+            BrokerUnavailableError: no task left; all of them wait in the store again.
         """
         async with self._store.begin() as uow:
             checks = await uow.checks.claim_due(limit=self._batch_size, max_in_flight=self._max_in_flight)
@@ -73,6 +83,7 @@ class Dispatch:
         if failed:
             async with self._store.begin() as uow:
                 await self._take_back(uow, failed)
+            _complain_of_an_outage(outcomes)
         return len(checks)
 
     async def idle_seconds(self) -> float:
@@ -110,12 +121,16 @@ class Dispatch:
 
     async def _take_back(self, uow: UnitOfWork, failed: Sequence[tuple[Row, PublishError]]) -> None:
         """Checks whose task did not leave wait and try again; one that nobody ever served is given up."""
-        hopeless = [check for check, error in failed if self._given_up(check, error, uow.now)]
+        held = await uow.checks.lock([check["id"] for check, _ in failed])
+        open_still = [pair for pair in failed if held[pair[0]["id"]]["status"] is CheckStatus.DISPATCHED]
+        hopeless = [check for check, error in open_still if self._given_up(check, error, uow.now)]
         ids = {check["id"] for check in hopeless}
         await uow.checks.release_batch(
-            [_released(check, error, uow.now) for check, error in failed if check["id"] not in ids]
+            [_released(check, error, uow.now) for check, error in open_still if check["id"] not in ids]
         )
-        await uow.checks.settle_batch([closed_check(check, Outcome.INCONCLUSIVE, uow.now) for check in hopeless])
+        await uow.checks.settle_batch(
+            [closed_check(check, Outcome.INCONCLUSIVE, uow.now, closed_by=BY_ENGINE) for check in hopeless]
+        )
         await uow.results.add_batch(
             [engine_result(check, Outcome.INCONCLUSIVE, Reason.UNSUPPORTED_PLATFORM, uow.now) for check in hopeless]
         )
@@ -125,12 +140,23 @@ class Dispatch:
         return isinstance(error, UnroutableError) and waited_long_enough
 
 
+def _complain_of_an_outage(outcomes: Sequence[PublishError | None]) -> None:
+    """Where nothing leaves at all it is the broker, not a backend: claiming more would only move rows about."""
+    first = outcomes[0]
+    if all(outcomes) and not any(isinstance(error, UnroutableError) for error in outcomes):
+        raise BrokerUnavailableError(f"the broker took none of {len(outcomes)} tasks: {first}") from first
+
+
 def _released(check: Row, error: PublishError, now: datetime) -> dict[str, Any]:
-    wait = min(_BACK_OFF_FIRST * 2 ** min(check["dispatches"], 10), _BACK_OFF_LONGEST)
+    """As it was before the claim, for nothing was sent. A lane that is missing is tried more and more rarely."""
+    returns = check["execution_metadata"].get("returns", 0) + 1 if isinstance(error, UnroutableError) else 0
+    wait = min(_BACK_OFF_FIRST * 2 ** min(returns, 10), _BACK_OFF_LONGEST)
+    noted = {"returned": str(error)[:300], "returns": returns}
     return {
         "id": check["id"],
         "available_at": now + timedelta(seconds=wait),
-        "execution_metadata": {**check["execution_metadata"], "returned": str(error)[:300]},
+        "dispatches": check["dispatches"],
+        "execution_metadata": {**check["execution_metadata"], **noted},
     }
 
 

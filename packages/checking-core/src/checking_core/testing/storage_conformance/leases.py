@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from operator import itemgetter
 from uuid import UUID
 
 from checking_core.contracts import CheckStatus
@@ -39,14 +40,46 @@ class LeaseRules:
         clock.move_to(91)
         assert await _run_out(store) == ids
 
-    async def test_leases_come_in_the_order_they_ran_out_up_to_the_limit(
-        self, store: Store, clock: MovableClock
-    ) -> None:
-        late, early = await planned(store, 1, lease=90), await planned(store, 1, lease=30)
+    async def test_the_next_lease_is_the_one_that_runs_out_first(self, store: Store, clock: MovableClock) -> None:
+        async with store.read() as uow:
+            assert await uow.checks.next_lease() is None
+        await planned(store, 1, lease=90)
+        await planned(store, 1, lease=30)
         await claim(store)
         clock.move_to(1000)
-        assert await _run_out(store, limit=1) == early
-        assert await _run_out(store) == early + late
+        async with store.read() as uow:
+            assert await uow.checks.next_lease() == at(30)
+
+    async def test_checks_in_flight_are_told_in_the_order_of_sending_with_what_names_their_queue(
+        self, store: Store, clock: MovableClock
+    ) -> None:
+        late, early = await planned(store, 1, due=[7]), await planned(store, 1, backend="elastic", due=[3])
+        await planned(store, 1, due=[100])
+        clock.move_to(10)
+        await claim(store)
+        async with store.read() as uow:
+            rows = await uow.checks.in_flight()
+        assert [row["id"] for row in rows] == early + late
+        stored = {row["id"]: row for row in await stored_checks(store, early + late)}
+        for row in rows:
+            assert row["agent_host"] == "ws01.corp.example"
+            assert {name: stored[row["id"]][name] for name in row if name != "agent_host"} == {
+                name: row[name] for name in row if name != "agent_host"
+            }
+
+    async def test_an_extended_lease_runs_out_later_and_only_in_flight(self, store: Store, clock: MovableClock) -> None:
+        ids = await planned(store, 2, lease=30)
+        await claim(store)
+        await settle(store, answer(ids[0]))
+        rows = [{"id": key, "lease_until": at(500), "execution_metadata": {"lease": 30, "n": 7}} for key in ids]
+        async with store.begin() as uow:
+            await uow.checks.lock(ids)
+            await uow.checks.extend_leases(rows)
+        answered, extended = await stored_checks(store, ids)
+        assert (answered["lease_until"], extended["lease_until"]) == (None, at(500))
+        assert (answered["execution_metadata"].get("n"), extended["execution_metadata"]["n"]) == (None, 7)
+        clock.move_to(400)
+        assert await _run_out(store) == []
 
     async def test_only_checks_in_flight_have_a_lease(self, store: Store, clock: MovableClock) -> None:
         ids = await planned(store, 3)
@@ -112,9 +145,10 @@ class LeaseRules:
         assert await _next_due(store) == at(0)
 
 
-async def _run_out(store: Store, limit: int = 100) -> list[UUID]:
-    async with store.begin() as uow:
-        return [row["id"] for row in await uow.checks.leases_run_out(limit)]
+async def _run_out(store: Store) -> list[UUID]:
+    async with store.read() as uow:
+        rows = await uow.checks.in_flight()
+        return [row["id"] for row in sorted(rows, key=itemgetter("lease_until")) if row["lease_until"] < uow.now]
 
 
 async def _next_due(store: Store) -> datetime | None:
