@@ -11,7 +11,7 @@ import msgspec
 import pytest
 import sqlalchemy as sa
 
-from checking_core.contracts import DetectionResult, DetectionTask, decode_task, encode
+from checking_core.contracts import Answer, DetectionResult, DetectionTask, Outcome, Reason, decode_task, encode
 from checking_core.settings import BackendSettings, HintsMode, PlanSettings
 from checking_core.storage import Store, migrate
 from checking_core.storage.tables import (
@@ -199,3 +199,9 @@ def an_answer(task: DetectionTask) -> DetectionResult:
     """A worker's answer to a task: alerted, final."""
     about = {"id": task.task_id, "detection_execution_id": task.detection_execution_id, "look": task.look}
     return a_result(**about, alert_at=None, result_timestamp=task.created_at)
+
+
+def not_yet(task: DetectionTask) -> DetectionResult:
+    """A worker's answer to a task: nothing so far, ask again."""
+    nothing = {"alert": Answer.UNKNOWN, "outcome": Outcome.INCONCLUSIVE, "reason": Reason.DEADLINE_NOT_REACHED}
+    return msgspec.structs.replace(an_answer(task), **nothing, final=False)

@@ -12,7 +12,7 @@ from checking_core.errors import BrokerUnavailableError, PublishError, Unroutabl
 from checking_core.transport.base import Outgoing
 from checking_core.transport.memory import MemoryTransport
 
-from .conftest import Stations, an_answer, hint, taken
+from .conftest import Stations, an_answer, hint, not_yet, taken
 
 Link = Callable[..., bytes]
 
@@ -130,6 +130,23 @@ async def test_an_answer_that_was_faster_than_the_bad_news_stands(stations: Stat
     await stations.dispatching(Slow())()
     (check,), results = await stations.checks(), await stations.results()
     assert (check["outcome"], len(results)) == (Outcome.ALERTED, 1)
+
+
+async def test_bad_news_of_one_look_changes_nothing_of_the_next(stations: Stations, link: Link) -> None:
+    """The worker was quick, had nothing to tell yet, and another dispatcher has sent the next look already."""
+    worker = await stations.serve("siem")
+
+    class Slow(MemoryTransport):
+        async def publish(self, items: Sequence[Outgoing]) -> Sequence[PublishError | None]:
+            await stations.gathers(*(not_yet(decode_task(item.message.body)) for item in items))
+            stations.clock.move(60)
+            await stations.dispatch()
+            return [UnroutableError("nobody serves it")] * len(items)
+
+    await stations.accepts(link())
+    await stations.dispatching(Slow())()
+    (check,), (task,) = await stations.checks(), await taken(worker)
+    assert (check["status"], check["look"], check["task_id"]) == (CheckStatus.DISPATCHED, 2, task.task_id)
 
 
 async def test_dispatchers_together_send_no_more_than_one_alone(stations: Stations, link: Link) -> None:

@@ -8,13 +8,14 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from checking_core.contracts import CheckStatus, DetectionTask, Outcome, Reason, decode_task
+from checking_core.contracts import Answer, CheckStatus, DetectionTask, Outcome, Reason, decode_task
 from checking_core.errors import BrokerUnavailableError
 from checking_core.transport.base import QueueState, Subscription
 from checking_core.transport.memory import MemoryTransport
+from checking_server.flow.gather import Gathered
 from checking_server.flow.lanes import Place, places
 
-from .conftest import Stations, an_answer, hint, taken
+from .conftest import Stations, an_answer, hint, not_yet, taken
 
 Link = Callable[..., bytes]
 A_LEASE = 3600.0
@@ -203,12 +204,30 @@ async def superseded(stations: Stations, task: DetectionTask) -> None:
     assert [row["result_source"] for row in sorted(results, key=lambda row: row["created_at"])] == ["engine", "mock"]
 
 
+async def test_what_a_look_saw_outlives_the_worker_of_the_next(stations: Stations, link: Link) -> None:
+    """A rule had matched; whether there is an alert was still open."""
+    worker = await dispatched(stations, link)
+    (task,) = await taken(worker)
+    matched = {"alert": Answer.UNKNOWN, "rule": Answer.YES, "outcome": Outcome.MATCHED, "final": False}
+    await stations.gathers(replace(an_answer(task), **matched))
+    for _ in range(2):
+        stations.clock.move(A_LEASE)
+        await stations.dispatch()
+        (task,) = await taken(worker)
+        await passes(stations)
+        await passes(stations)
+    (check,), (result,) = await stations.checks(), await stations.results()
+    assert (check["status"], check["outcome"]) == (CheckStatus.COMPLETED, Outcome.MATCHED)
+    assert result["outcome"] == Outcome.MATCHED
+    assert await stations.gathers(an_answer(task)) == [Gathered.CLOSED], "a genuine answer still supersedes"
+    assert (await stations.checks())[0]["outcome"] is Outcome.ALERTED
+
+
 async def test_what_was_noted_of_one_look_means_nothing_for_the_next(stations: Stations, link: Link) -> None:
     worker = await dispatched(stations, link, detections=[hint(deadline=30 * 86_400)])
     (task,) = await taken(worker)
     await passes(stations)
-    not_yet = {"outcome": Outcome.INCONCLUSIVE, "reason": Reason.DEADLINE_NOT_REACHED, "final": False}
-    await stations.gathers(replace(an_answer(task), **not_yet))
+    await stations.gathers(not_yet(task))
     stations.clock.move(A_LEASE)
     await stations.dispatch()
     await taken(worker)

@@ -8,13 +8,13 @@ from uuid import UUID, uuid5
 
 import structlog
 
-from checking_core.contracts import CheckStatus, DetectionTask, Outcome, Reason, decode_task
+from checking_core.contracts import CheckStatus, DetectionTask, Reason, decode_task
 from checking_core.contracts.text import clean
 from checking_core.errors import RejectedMessageError
 from checking_core.storage import Store, UnitOfWork
 from checking_core.transport.base import Message
 from checking_core.transport.topology import DELIVERY_LIMIT, HEADER_FIRST_QUEUE, HEADER_REASON, HEADER_REPLAY_OF
-from checking_server.flow.rows import BY_ENGINE, closed_check, engine_result
+from checking_server.flow.give_up import give_up
 
 __all__ = ["Bury"]
 
@@ -49,9 +49,7 @@ async def _close(uow: UnitOfWork, tasks: Sequence[DetectionTask]) -> int:
     checks = [
         check for check in held.values() if check["status"] is CheckStatus.DISPATCHED and check["task_id"] in awaited
     ]
-    lost = Outcome.INCONCLUSIVE
-    await uow.checks.settle_batch([closed_check(check, lost, uow.now, closed_by=BY_ENGINE) for check in checks])
-    await uow.results.add_batch([engine_result(check, lost, Reason.WORKER_LOST, uow.now) for check in checks])
+    await give_up(uow, checks, Reason.WORKER_LOST)
     return len(checks)
 
 

@@ -14,7 +14,6 @@ from checking_core.contracts import (
     CheckStatus,
     DetectionTask,
     ExecutionContext,
-    Outcome,
     Reason,
     TaskMetadata,
     Timing,
@@ -24,7 +23,8 @@ from checking_core.errors import BrokerUnavailableError, PublishError, Unroutabl
 from checking_core.storage import Store, UnitOfWork
 from checking_core.transport.base import Message, Outgoing, Transport
 from checking_core.transport.topology import HEADER_REQUEST_ID, Topology
-from checking_server.flow.rows import BY_ENGINE, Row, closed_check, engine_result
+from checking_server.flow.give_up import give_up
+from checking_server.flow.rows import Row
 
 __all__ = ["Dispatch"]
 
@@ -122,22 +122,22 @@ class Dispatch:
     async def _take_back(self, uow: UnitOfWork, failed: Sequence[tuple[Row, PublishError]]) -> None:
         """Checks whose task did not leave wait and try again; one that nobody ever served is given up."""
         held = await uow.checks.lock([check["id"] for check, _ in failed])
-        open_still = [pair for pair in failed if held[pair[0]["id"]]["status"] is CheckStatus.DISPATCHED]
+        open_still = [(held[check["id"]], error) for check, error in failed if _is_out(held[check["id"]], check)]
         hopeless = [check for check, error in open_still if self._given_up(check, error, uow.now)]
         ids = {check["id"] for check in hopeless}
         await uow.checks.release_batch(
             [_released(check, error, uow.now) for check, error in open_still if check["id"] not in ids]
         )
-        await uow.checks.settle_batch(
-            [closed_check(check, Outcome.INCONCLUSIVE, uow.now, closed_by=BY_ENGINE) for check in hopeless]
-        )
-        await uow.results.add_batch(
-            [engine_result(check, Outcome.INCONCLUSIVE, Reason.UNSUPPORTED_PLATFORM, uow.now) for check in hopeless]
-        )
+        await give_up(uow, hopeless, Reason.UNSUPPORTED_PLATFORM)
 
     def _given_up(self, check: Row, error: PublishError, now: datetime) -> bool:
         waited_long_enough: bool = now >= max(check["deadline"], check["created_at"] + self._patience)
         return isinstance(error, UnroutableError) and waited_long_enough
+
+
+def _is_out(held: Row, sent: Row) -> bool:
+    """Whether it still waits for the task that was sent: it may be answered by now, or be at its next look."""
+    return held["status"] is CheckStatus.DISPATCHED and bool(held["task_id"] == sent["task_id"])
 
 
 def _complain_of_an_outage(outcomes: Sequence[PublishError | None]) -> None:
@@ -155,7 +155,7 @@ def _released(check: Row, error: PublishError, now: datetime) -> dict[str, Any]:
     return {
         "id": check["id"],
         "available_at": now + timedelta(seconds=wait),
-        "dispatches": check["dispatches"],
+        "dispatches": check["dispatches"] - 1,
         "execution_metadata": {**check["execution_metadata"], **noted},
     }
 

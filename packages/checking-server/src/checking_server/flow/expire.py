@@ -17,13 +17,14 @@ from uuid import UUID
 
 import structlog
 
-from checking_core.contracts import CheckStatus, Outcome, Reason
+from checking_core.contracts import CheckStatus, Reason
 from checking_core.errors import UnavailableError
-from checking_core.storage import Store, UnitOfWork
+from checking_core.storage import Store
 from checking_core.transport.base import QueueState, Transport
 from checking_core.transport.topology import Topology
+from checking_server.flow.give_up import give_up
 from checking_server.flow.lanes import Place, places
-from checking_server.flow.rows import BY_ENGINE, Row, closed_check, engine_result
+from checking_server.flow.rows import Row
 
 __all__ = ["Expire"]
 
@@ -139,7 +140,7 @@ class Expire:
             )
             await uow.checks.release_batch([_available(check, uow.now) for check in fates[_Fate.AGAIN]])
             for fate, reason in _REASON.items():
-                await _close(uow, fates[fate], reason)
+                await give_up(uow, fates[fate], reason)
         return fates
 
     def _fate(self, check: Row, place: Place, state: QueueState, now: datetime) -> _Fate | None:
@@ -170,9 +171,3 @@ def _extended(check: Row, now: datetime, **noted: object) -> dict[str, Any]:
 
 def _available(check: Row, now: datetime) -> dict[str, Any]:
     return {"id": check["id"], "available_at": now, "execution_metadata": check["execution_metadata"]}
-
-
-async def _close(uow: UnitOfWork, checks: Sequence[Row], reason: Reason) -> None:
-    outcome = Outcome.INCONCLUSIVE
-    await uow.checks.settle_batch([closed_check(check, outcome, uow.now, closed_by=BY_ENGINE) for check in checks])
-    await uow.results.add_batch([engine_result(check, outcome, reason, uow.now) for check in checks])

@@ -18,7 +18,7 @@ from checking_core.matching.looks import next_look
 from checking_core.storage import Store, UnitOfWork
 from checking_core.transport.base import Message
 from checking_server.flow.bisect import bisected
-from checking_server.flow.rows import BY_ENGINE, Row, closed_check, is_open, worker_result
+from checking_server.flow.rows import BY_ENGINE, Row, closed_check, is_open, seen_by, worker_result
 
 __all__ = ["Gather", "Gathered"]
 
@@ -119,9 +119,9 @@ class _Batch:
 
     def _close(self, check: Row, result: DetectionResult) -> Gathered:
         """Close with what this look saw or, if an earlier one saw more, with that: its result is stored already."""
-        outcome = _outcome(result)
-        if outranks(_seen(check), outcome):
-            outcome = _seen(check)
+        outcome, seen = _outcome(result), seen_by(check)
+        if seen is not None and outranks(seen, outcome):
+            outcome = seen
         else:
             self._keep(check, result)
         change = closed_check(check, outcome, self._now, looks=_looks(check, result), closed_by="worker")
@@ -130,7 +130,7 @@ class _Batch:
 
     def _look_again(self, check: Row, result: DetectionResult, due: datetime) -> Gathered:
         metadata = {**check["execution_metadata"], "looks": _looks(check, result)}
-        if outranks(_outcome(result), _seen(check)):
+        if outranks(_outcome(result), seen_by(check) or Outcome.INCONCLUSIVE):
             self._keep(check, result)
             metadata["seen"] = _outcome(result)
         look = check["look"] + 1
@@ -172,7 +172,8 @@ def _read(body: bytes) -> DetectionResult | RejectedMessageError:
 
 def _is_awaited(check: Row, result: DetectionResult) -> bool:
     """The answer of the current look, to a check that is open or that the engine itself gave up."""
-    given_up = check["status"] is CheckStatus.FAILED and check["execution_metadata"].get("closed_by") == BY_ENGINE
+    closed_by = check["execution_metadata"].get("closed_by")
+    given_up = closed_by == BY_ENGINE and check["status"] is not CheckStatus.CANCELLED
     return bool(result.id == check["task_id"] and (is_open(check["status"]) or given_up))
 
 
@@ -191,11 +192,6 @@ def _retry_after(result: DetectionResult) -> float:
 def _outcome(result: DetectionResult) -> Outcome:
     assert result.outcome is not None  # noqa: S101 - original-style answers are judged first
     return result.outcome
-
-
-def _seen(check: Row) -> Outcome:
-    """The best that a look saw that was not final; nothing takes it back, neither an outage nor a later silence."""
-    return Outcome(check["execution_metadata"].get("seen", Outcome.INCONCLUSIVE))
 
 
 def _unmoved(check: Row) -> dict[str, Any]:

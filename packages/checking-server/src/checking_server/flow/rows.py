@@ -10,7 +10,7 @@ from uuid import uuid5
 from checking_core.contracts import Axes, CheckStatus, DetectionResult, Expect, Met, Outcome, Reason, RunState
 from checking_core.matching.judge import met_of, status_of
 
-__all__ = ["BY_ENGINE", "Row", "closed_check", "engine_result", "is_open", "worker_result"]
+__all__ = ["BY_ENGINE", "Row", "closed_check", "engine_result", "is_open", "seen_by", "worker_result"]
 
 Row: TypeAlias = Mapping[Any, Any]
 """A stored row by column name."""
@@ -133,3 +133,9 @@ _SILENT: dict[str, Any] = {
 def is_open(status: CheckStatus) -> bool:
     """Whether a check still waits for its verdict."""
     return status in (CheckStatus.PENDING, CheckStatus.DISPATCHED, CheckStatus.RUNNING)
+
+
+def seen_by(check: Row) -> Outcome | None:
+    """The best that a look saw that was not final; nothing takes it back, neither an outage nor a later silence."""
+    seen = check["execution_metadata"].get("seen")
+    return Outcome(seen) if seen else None
