@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 
-from cyclopts import App
+from cyclopts import App, CycloptsError
 
 from checking_core.errors import CheckingError, UnavailableError
 
@@ -53,11 +53,11 @@ for _name, _help in _GROUPS.items():
 def main() -> None:
     """Entry point: errors of ours are one line and an exit code, never a traceback."""
     try:
-        code = app(sys.argv[1:])
+        code = app(sys.argv[1:], exit_on_error=False, print_error=False)
         sys.stdout.flush()
     except UnavailableError as error:
         sys.exit(_say(error, 3))
-    except CheckingError as error:
+    except (CheckingError, CycloptsError) as error:
         sys.exit(_say(error, 2))
     except KeyboardInterrupt:
         sys.exit(130)
@@ -76,7 +76,7 @@ def _read_enough() -> int:
     return 0
 
 
-def _say(error: CheckingError, code: int) -> int:
+def _say(error: CheckingError | CycloptsError, code: int) -> int:
     from checking_core.report.escape import visible
 
     sys.stderr.write(f"checking: {visible(str(error))}\n")
