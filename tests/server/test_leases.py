@@ -223,6 +223,21 @@ async def test_what_a_look_saw_outlives_the_worker_of_the_next(stations: Station
     assert (await stations.checks())[0]["outcome"] is Outcome.ALERTED
 
 
+async def test_a_look_that_was_sent_twice_may_have_begun_when_it_was_sent_first(stations: Stations, link: Link) -> None:
+    """The first worker began before the deadline and answers long after it: its no proves nothing."""
+    worker = await dispatched(stations, link)
+    (early,) = await taken(worker)
+    await passes(stations)
+    await passes(stations)
+    await stations.dispatch()
+    (late,) = await taken(worker)
+    assert (early.deadline_passed, late.deadline_passed) == (False, True)
+    assert await stations.gathers(not_yet(early)) == [Gathered.LOOK_AGAIN]
+    await stations.dispatch()
+    (last,) = await taken(worker)
+    assert await stations.gathers(not_yet(last)) == [Gathered.CLOSED], "one look more is owed, not a second one"
+
+
 async def test_what_was_noted_of_one_look_means_nothing_for_the_next(stations: Stations, link: Link) -> None:
     worker = await dispatched(stations, link, detections=[hint(deadline=30 * 86_400)])
     (task,) = await taken(worker)

@@ -24,7 +24,7 @@ from checking_core.storage import Store, UnitOfWork
 from checking_core.transport.base import Message, Outgoing, Transport
 from checking_core.transport.topology import HEADER_REQUEST_ID, Topology
 from checking_server.flow.give_up import give_up
-from checking_server.flow.rows import Row
+from checking_server.flow.rows import Row, noting_due
 
 __all__ = ["Dispatch"]
 
@@ -149,14 +149,16 @@ def _complain_of_an_outage(outcomes: Sequence[PublishError | None]) -> None:
 
 def _released(check: Row, error: PublishError, now: datetime) -> dict[str, Any]:
     """As it was before the claim, for nothing was sent. A lane that is missing is tried more and more rarely."""
-    returns = check["execution_metadata"].get("returns", 0) + 1 if isinstance(error, UnroutableError) else 0
+    unroutable = isinstance(error, UnroutableError)
+    returns = check["execution_metadata"].get("returns", 0) + 1 if unroutable else 0
     wait = min(_BACK_OFF_FIRST * 2 ** min(returns, 10), _BACK_OFF_LONGEST)
-    noted = {"returned": str(error)[:300], "returns": returns}
+    # where only the confirm was lost the task is on its way all the same
+    metadata = check["execution_metadata"] if unroutable else noting_due(check)
     return {
         "id": check["id"],
         "available_at": now + timedelta(seconds=wait),
         "dispatches": check["dispatches"] - 1,
-        "execution_metadata": {**check["execution_metadata"], **noted},
+        "execution_metadata": {**metadata, "returned": str(error)[:300], "returns": returns},
     }
 
 

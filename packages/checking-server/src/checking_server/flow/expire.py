@@ -24,7 +24,7 @@ from checking_core.transport.base import QueueState, Transport
 from checking_core.transport.topology import Topology
 from checking_server.flow.give_up import give_up
 from checking_server.flow.lanes import Place, places
-from checking_server.flow.rows import Row
+from checking_server.flow.rows import Row, noting_due
 
 __all__ = ["Expire"]
 
@@ -170,4 +170,4 @@ def _extended(check: Row, now: datetime, **noted: object) -> dict[str, Any]:
 
 
 def _available(check: Row, now: datetime) -> dict[str, Any]:
-    return {"id": check["id"], "available_at": now, "execution_metadata": check["execution_metadata"]}
+    return {"id": check["id"], "available_at": now, "execution_metadata": noting_due(check)}

@@ -18,7 +18,7 @@ from checking_core.matching.looks import next_look
 from checking_core.storage import Store, UnitOfWork
 from checking_core.transport.base import Message
 from checking_server.flow.bisect import bisected
-from checking_server.flow.rows import BY_ENGINE, Row, closed_check, is_open, seen_by, worker_result
+from checking_server.flow.rows import BY_ENGINE, Row, closed_check, due_first, is_open, seen_by, worker_result
 
 __all__ = ["Gather", "Gathered"]
 
@@ -95,7 +95,7 @@ class _Batch:
         if result.outcome in _NO_ANSWER:
             return RejectedMessageError("outcome", f"is {result.outcome}, which no worker can conclude from an answer")
         if result.outcome is None:
-            result = original_verdict(result, deadline_passed=check["available_at"] >= check["deadline"])
+            result = original_verdict(result, deadline_passed=due_first(check) >= check["deadline"])
         elif self._now < check["deadline"] and _denies(result):
             result = msgspec.structs.replace(result, final=False)
         due = None if result.final else self._next_look(check, _retry_after(result))
@@ -112,7 +112,7 @@ class _Batch:
             ended,
             check["created_at"],
             self._now,
-            due=check["available_at"],
+            due=due_first(check),
             patience=self._patience,
             retry_after=retry_after,
         )

@@ -10,7 +10,17 @@ from uuid import uuid5
 from checking_core.contracts import Axes, CheckStatus, DetectionResult, Expect, Met, Outcome, Reason, RunState
 from checking_core.matching.judge import met_of, status_of
 
-__all__ = ["BY_ENGINE", "Row", "closed_check", "engine_result", "is_open", "seen_by", "worker_result"]
+__all__ = [
+    "BY_ENGINE",
+    "Row",
+    "closed_check",
+    "due_first",
+    "engine_result",
+    "is_open",
+    "noting_due",
+    "seen_by",
+    "worker_result",
+]
 
 Row: TypeAlias = Mapping[Any, Any]
 """A stored row by column name."""
@@ -139,3 +149,15 @@ def seen_by(check: Row) -> Outcome | None:
     """The best that a look saw that was not final; nothing takes it back, neither an outage nor a later silence."""
     seen = check["execution_metadata"].get("seen")
     return Outcome(seen) if seen else None
+
+
+def noting_due(check: Row) -> dict[str, Any]:
+    """The metadata of a check whose look is sent once more: it may have begun as early as it was due at first."""
+    metadata = check["execution_metadata"]
+    return {**metadata, "due": [check["look"], due_first(check)]}
+
+
+def due_first(check: Row) -> datetime:
+    """When the present look was due, however often it has been sent since."""
+    look, due = check["execution_metadata"].get("due", (None, None))
+    return datetime.fromisoformat(due) if look == check["look"] else check["available_at"]
