@@ -12,9 +12,10 @@ from checking_core.contracts import CheckStatus, Outcome, Reason
 from checking_core.errors import RejectedMessageError
 from checking_server.flow.accept import Change
 
-from .conftest import Stations, hint
+from .conftest import Stations, hint, not_yet, taken
 
 Link = Callable[..., bytes]
+ENDED_LATER = datetime(2026, 1, 15, 9, 9, tzinfo=UTC)
 
 
 async def test_a_message_becomes_an_operation_an_execution_and_a_check(stations: Stations, link: Link) -> None:
@@ -88,6 +89,24 @@ async def test_an_execution_that_ran_after_all_is_checked(stations: Stations, li
     (check,) = await stations.checks()
     assert (check["status"], check["outcome"], check["completed_at"]) == (CheckStatus.PENDING, Outcome.PENDING, None)
     assert len(await stations.results()) == 1, "the verdict that was given stays in history"
+
+
+async def test_a_check_in_flight_gets_the_deadline_of_the_end_that_is_told_later(
+    stations: Stations, link: Link
+) -> None:
+    """A command was handed out, asked about, and ran on for nine minutes: what was no miss then is none now."""
+    worker = await stations.serve("siem")
+    await stations.accepts(link(status=-3, link_state="EXECUTE", finish=None))
+    stations.clock.move(590)
+    await stations.dispatch()
+    (task,) = await taken(worker)
+    await stations.gathers(not_yet(task))
+    await stations.accepts(link(finish="2026-01-15T09:09:00Z"))
+    stations.clock.move(60)
+    await stations.dispatch()
+    (task,) = await taken(worker)
+    assert (task.look, task.deadline_passed, task.execution_context.finished_at) == (2, False, ENDED_LATER)
+    assert task.deadline == ENDED_LATER + timedelta(seconds=600)
 
 
 @pytest.mark.parametrize("finish", [None, "2026-01-15T09:00:02Z"])

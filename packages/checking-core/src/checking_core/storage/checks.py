@@ -37,6 +37,7 @@ _PLANNED = (
     "max_retries",
     "completed_at",
     "execution_metadata",
+    "created_at",
 )
 """What a plan decides: these columns change when a check that was not run is opened."""
 
@@ -73,6 +74,8 @@ class Checks:
     async def plan_batch(self, rows: Sequence[Mapping[str, Any]]) -> set[UUID]:
         """Store planned checks; one that is there already stays, unless it was closed because nothing had run.
 
+        The deadline of an open check moves: its execution may turn out to have ended later.
+
         Returns:
             Ids of the checks that were written.
         """
@@ -84,11 +87,15 @@ class Checks:
             return set()
         ordered = [row for _, row in sorted(planned.items())]
         statement, parameters = insert_rows(self._connection, detection_executions, ordered)
+        new = statement.excluded
+        opened = sa.and_(_c.outcome == Outcome.NOT_RUN, new.outcome != Outcome.NOT_RUN)
+        both_open = sa.and_(_c.outcome == Outcome.PENDING, new.outcome == Outcome.PENDING)
         result = await self._connection.execute(
             statement.on_conflict_do_update(
                 index_elements=[_c.id],
-                set_={name: statement.excluded[name] for name in _PLANNED},
-                where=sa.and_(_c.outcome == Outcome.NOT_RUN, statement.excluded.outcome != Outcome.NOT_RUN),
+                set_={name: sa.case((opened, new[name]), else_=_c[name]) for name in _PLANNED}
+                | {"deadline": new.deadline},
+                where=sa.or_(opened, sa.and_(both_open, _c.deadline != new.deadline)),
             ).returning(_c.id),
             parameters,
         )

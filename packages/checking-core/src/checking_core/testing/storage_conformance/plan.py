@@ -44,8 +44,8 @@ class PlanRules:
     async def test_a_check_that_was_not_run_opens_when_its_execution_ran(self, store: Store) -> None:
         message = link_message(uuid4())
         await accept(store, [message])
-        row = check_row(message, due=30)
-        assert await plan(store, [not_run(row)]) == {row["id"]}
+        row = {**check_row(message, due=30), "created_at": at(20)}
+        assert await plan(store, [not_run({**row, "created_at": at(0)})]) == {row["id"]}
         assert await plan(store, [row]) == {row["id"]}
         (stored,) = await stored_checks(store, [row["id"]])
         assert {name: stored[name] for name in row} == row
@@ -58,6 +58,18 @@ class PlanRules:
         await plan(store, [row])
         (stored,) = await stored_checks(store, [row["id"]])
         assert (stored["detection_config"], stored["max_retries"]) == (row["detection_config"], 3)
+
+    async def test_the_deadline_of_an_open_check_moves_with_its_execution(self, store: Store) -> None:
+        message = link_message(uuid4())
+        await accept(store, [message])
+        row = check_row(message)
+        closed = {**row, "id": uuid4(), "status": CheckStatus.COMPLETED, "outcome": Outcome.ALERTED}
+        await plan(store, [row, closed])
+        before = await dump(store, detection_executions)
+        moved = {"deadline": at(9000), "available_at": at(500), "created_at": at(100), "max_retries": 7}
+        assert await plan(store, [{**row, **moved}, {**row, **moved, "id": closed["id"]}]) == {row["id"]}
+        after = await dump(store, detection_executions)
+        assert after == {**before, row["id"]: {**before[row["id"]], "deadline": at(9000)}}
 
     async def test_a_check_is_not_closed_by_news_that_nothing_ran(self, store: Store) -> None:
         message = link_message(uuid4())
