@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 import pytest
 
-from checking_core.contracts import CheckStatus, Outcome, Reason, decode_task
+from checking_core.contracts import MAX_BODY, CheckStatus, Outcome, Reason, decode_task
 from checking_core.errors import BrokerUnavailableError, PublishError, UnroutableError
 from checking_core.transport.base import Outgoing
 from checking_core.transport.memory import MemoryTransport
@@ -29,6 +29,17 @@ async def test_a_due_check_becomes_one_task_that_carries_everything(stations: St
     assert (check["status"], check["dispatches"]) == (CheckStatus.DISPATCHED, 1)
     assert check["lease_until"] > stations.clock.now
     assert await stations.dispatch() == 0, "a dispatched check is not dispatched again"
+
+
+async def test_the_task_of_the_largest_message_can_be_read(stations: Stations, link: Link) -> None:
+    worker = await stations.serve("siem")
+    room = (MAX_BODY - len(link(plaintext_command=""))) // 2
+    body = link(command="x" * room, plaintext_command="y" * room)
+    assert MAX_BODY - 10 < len(body) <= MAX_BODY
+    await stations.accepts(body)
+    await stations.dispatch()
+    (task,) = await taken(worker)
+    assert task.execution_context.command == "x" * room
 
 
 async def test_a_check_is_dispatched_before_its_task_can_be_answered(stations: Stations, link: Link) -> None:

@@ -22,6 +22,9 @@ __all__ = ["MAX_BODY", "decode_link_message", "decode_result", "decode_task", "e
 MAX_BODY = 1024 * 1024
 """Bytes of one message; larger ones are dead-lettered unread."""
 
+MAX_TASK = 2 * MAX_BODY
+"""Bytes of one task: it repeats the commands of a message, which may fill one, and adds the question."""
+
 _LONGEST_PATH = 100
 _AT = re.compile(r" - at `\$\.?(.*)`$", re.DOTALL)
 _MISSING = re.compile(r"Object missing required field `(\w+)`")
@@ -64,7 +67,7 @@ def decode_link_message(body: bytes, *, received_at: datetime, limit: int = MAX_
         raise _rejection(error) from None
 
 
-def decode_task(body: bytes, *, limit: int = MAX_BODY) -> DetectionTask:
+def decode_task(body: bytes, *, limit: int = MAX_TASK) -> DetectionTask:
     """One look of a check. Raises ``RejectedMessageError``."""
     task = _worked(_task_decoder, body, limit)
     check_shape("detection_config", task.detection_config)
