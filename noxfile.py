@@ -91,6 +91,13 @@ def bench(session: nox.Session) -> None:
 
 
 @nox.session
+def faults(session: nox.Session) -> None:
+    """Kill any process again and again while messages flow; fault_runs.py says how often."""
+    install(session, "test")
+    session.run("python", "-m", "tests.acceptance.fault_runs")
+
+
+@nox.session
 def lock(session: nox.Session) -> None:
     """Write the newest allowed versions into constraints.txt, for every platform, without any index's address."""
     session.install("-c", "constraints.txt", "uv")
