@@ -42,28 +42,31 @@ def key(topology):
     return topology.execution_result_key
 
 
-def free_port():
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return server.getsockname()[1]
+@pytest.fixture
+def closed_port():
+    """Taken, so that nobody else listens there meanwhile."""
+    with socket.socket() as deaf:
+        deaf.bind(("127.0.0.1", 0))
+        yield deaf.getsockname()[1]
 
 
-def wrong_password(url):
+def wrong_password(url, _):
     return str(URL(url).with_password("hunter2"))
 
 
-def wrong_vhost(url):
+def wrong_vhost(url, _):
     return str(URL(url).with_path("/nowhere"))
 
 
-def wrong_port(url):
-    return str(URL(url).with_port(free_port()))
+def wrong_port(url, closed_port):
+    return str(URL(url).with_port(closed_port))
 
 
-def wrong_host(url):
+def wrong_host(url, _):
     return str(URL(url).with_host("broker.invalid"))
 
 
-def wrong_scheme(url):
+def wrong_scheme(url, _):
     return str(URL(url).with_scheme("amqps"))
 
 
@@ -78,8 +81,8 @@ def wrong_scheme(url):
     ],
 )
 @pytest.mark.parametrize("side", ["publish", "consume"])
-async def test_a_wrong_url_is_one_line_with_its_remedy(rabbitmq, topology, mistake, error, words, side):
-    wrong = URL(mistake(rabbitmq.url))
+async def test_a_wrong_url_is_one_line_with_its_remedy(rabbitmq, topology, closed_port, mistake, error, words, side):
+    wrong = URL(mistake(rabbitmq.url, closed_port))
     urls = (str(wrong), rabbitmq.url) if side == "publish" else (rabbitmq.url, str(wrong))
     transport = RabbitTransport(urls[0], topology, consume_url=urls[1])
     with pytest.raises(error, match=words) as caught:

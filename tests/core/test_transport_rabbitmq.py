@@ -325,11 +325,10 @@ class Traffic:
         self.transport, self.queue, self.key = transport, queue, key
         self.confirmed: set[str] = set()
         self.seen: Counter[str] = Counter()
-        self._enough = asyncio.Event()
-        self._published = asyncio.Event()
+        self.enough = asyncio.Event()
 
     async def publish(self):
-        while not self._enough.is_set():
+        while not self.enough.is_set():
             items = outgoing(self.key, *(str(uuid4()) for _ in range(50)))
             outcomes = await self.transport.publish(items)
             self.confirmed |= {
@@ -337,11 +336,10 @@ class Traffic:
             }
             if any(outcomes):
                 await asyncio.sleep(0.1)
-        self._published.set()
 
     async def consume(self):
         consumer = await self.transport.subscribe(self.queue, prefetch=100)
-        while not (self._published.is_set() and self.confirmed <= self.seen.keys()):
+        while True:
             try:
                 batch = await consumer.batch(50, 0.01)
             except BrokerUnavailableError:
@@ -356,17 +354,23 @@ class Traffic:
         while len(self.confirmed) < target:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
 
-    def end(self):
-        self._enough.set()
 
-
-async def test_nothing_that_was_confirmed_is_lost_when_the_broker_dies_under_load(rabbitmq, transport, queue, key):
-    traffic = Traffic(transport, queue, key)
+async def test_nothing_that_was_confirmed_is_lost_when_the_broker_dies_under_load(rabbitmq):
+    # Its queues stay. RabbitMQ 3.10 that starts a queue as it is deleted ends dead-lettering for all queues: every
+    # other one fails with an internal error from then on.
+    names = Topology().prefixed(f"test-{uuid4().hex[:12]}.")
+    transport = RabbitTransport(rabbitmq.url, names)
+    await transport.start()
+    traffic = Traffic(transport, names.instructions_queue, names.execution_result_key)
     async with asyncio.timeout(3 * PATIENCE), asyncio.TaskGroup() as group:
-        group.create_task(traffic.publish())
-        group.create_task(traffic.consume())
+        publishing, consuming = group.create_task(traffic.publish()), group.create_task(traffic.consume())
         await traffic.confirms(500)
         await asyncio.to_thread(rabbitmq.restart)
         await traffic.confirms(500)
-        traffic.end()
-    assert traffic.confirmed <= traffic.seen.keys()
+        traffic.enough.set()
+        await publishing
+        while not traffic.confirmed <= traffic.seen.keys():  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+        consuming.cancel()
+    await transport.close()
+    assert max(traffic.seen.values()) <= 2
