@@ -102,13 +102,13 @@ class Served:
 
 
 @contextmanager
-def served(folder: Path, *, plugins: Path | None = None, **settings: object) -> Iterator[Served]:
+def served(folder: Path, *arguments: str, plugins: Path | None = None, **settings: object) -> Iterator[Served]:
     """A server on a free port, killed at the end if it still runs."""
     errors = folder / "serve.log"
     with (
         errors.open("w") as log,
         subprocess.Popen(
-            [CHECKING, "serve", "--port", "0"],
+            [CHECKING, "serve", "--port", "0", *arguments],
             cwd=folder,
             env=environment(folder, settings, plugins),
             stdout=subprocess.PIPE,

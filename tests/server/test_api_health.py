@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from checking_core.errors import BrokerUnavailableError
+from checking_core.errors import BrokerUnavailableError, ConfigurationError
 from checking_core.plugin.host import PluginInfo, PluginState
 from checking_core.storage import Store, migrate
 from checking_core.transport.base import Message, Outgoing, QueueState
@@ -87,6 +87,25 @@ async def test_a_broker_that_is_away_or_silent_is_not_ready(store: Store, silent
     assert problem in alone.json()["problem"]
     assert "10.0.0.9" not in alone.text
     assert ready.json()["db"]["status"] == "up"
+
+
+async def test_a_process_that_does_not_rest_on_the_broker_is_ready_without_it(store: Store) -> None:
+    async with client_of(store, BrokerThatFails(silent=False), queues=["tasks"], rests_on_broker=False) as client:
+        ready, health, alone = [await client.get(HEALTH + path) for path in ("/ready", "", "/broker")]
+    assert (ready.status_code, health.status_code, alone.status_code) == (200, 200, 200)
+    assert ready.json()["status"] == health.json()["status"] == alone.json()["status"] == "degraded"
+    assert "the broker does not answer" in alone.json()["problem"]
+
+
+async def test_a_broker_that_refuses_this_process_is_told_without_a_detail(store: Store) -> None:
+    class Refusing(MemoryTransport):
+        async def state(self, queue: str) -> QueueState:
+            raise ConfigurationError("the broker at 10.0.0.9 refuses user monitor_user")
+
+    async with client_of(store, Refusing(), queues=["tasks"]) as client:
+        alone = await client.get(f"{HEALTH}/broker")
+    assert alone.status_code == 503
+    assert alone.json()["problem"] == "it refuses this process; the log tells why"
 
 
 async def test_queues_tell_what_waits_in_them(store: Store) -> None:

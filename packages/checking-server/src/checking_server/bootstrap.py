@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Collection, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 import structlog
 
-from checking_core.errors import ConfigurationError, UnavailableError
+from checking_core.errors import ConfigurationError
 from checking_core.expectations import load, plan
 from checking_core.plugin.host import PluginHost
 from checking_core.settings import (
@@ -24,7 +24,7 @@ from checking_core.settings import (
     read,
 )
 from checking_core.storage import Store, migrate
-from checking_core.transport.base import Transport
+from checking_core.transport.base import QueueState, Transport
 from checking_core.transport.factory import create_transport
 from checking_core.transport.settings import TopologySettings
 from checking_core.transport.topology import Topology
@@ -176,29 +176,34 @@ async def _started(
 @asynccontextmanager
 async def watched_queues(
     settings: Settings, engine: Engine, host: PluginHost
-) -> AsyncIterator[Mapping[str, Transport]]:
+) -> AsyncIterator[Mapping[str, Callable[[str], Awaitable[QueueState]]]]:
     """The queues whose length the API tells, and whom it asks: those of this process, else all, as the monitor.
 
-    The API itself rests on no broker: one that is away or refuses us is asked again later, one that is not configured
-    has no queues.
+    The API itself rests on no broker: nobody is asked before somebody looks, and one that is not configured, or whose
+    monitor has no password here, has no queues.
     """
-    if engine.queues or not settings.broker.configured:
+    broker, topology = settings.broker, settings.topology.topology()
+    if engine.queues or not broker.configured:
         yield engine.queues
         return
-    topology = settings.topology.topology()
+    try:
+        transport = create_transport(broker.url_for(Role.API.broker_role), topology)
+    except ConfigurationError as error:
+        log.warning("broker_not_watched", problem=str(error))
+        yield {}
+        return
+
+    async def ask(queue: str) -> QueueState:
+        await transport.start()
+        return await transport.state(queue)
+
     backends = host.backends(settings.backends).items()
     lanes = {topology.task_queue(backend.detection_type, name) for name, backend in backends}
     queues = {topology.dead_queue, *(binding.queue for binding in topology.bindings()), *lanes}
-    async with AsyncExitStack() as opened:
-        watched: dict[str, Transport] = {}
-        try:
-            transport = create_transport(settings.broker.url_for(Role.API.broker_role), topology)
-            opened.push_async_callback(transport.close)
-            watched = dict.fromkeys(sorted(queues), transport)
-            await transport.start()
-        except (UnavailableError, ConfigurationError) as error:
-            log.warning("broker_not_watched", problem=str(error))
-        yield watched
+    try:
+        yield dict.fromkeys(sorted(queues), ask)
+    finally:
+        await transport.close()
 
 
 _UNKNOWN_IN_FLIGHT = 200

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from uuid import UUID
@@ -13,7 +13,7 @@ import structlog
 from checking_core.errors import UnavailableError, first_of_ours
 from checking_core.storage import Store
 from checking_core.storage.checks import Progress
-from checking_core.transport.base import Transport
+from checking_core.transport.base import QueueState, Transport
 from checking_core.transport.topology import Topology
 from checking_core.worker.loop import Worker
 from checking_server.consumers import Consumer, Station
@@ -81,9 +81,9 @@ class Engine:
         return Role.DISPATCH in self._transports
 
     @property
-    def queues(self) -> dict[str, Transport]:
-        """The queues that the stations of this process read, and what they are read over."""
-        return {queue: self._transports[role] for role, queue, _ in self._stations() if role in self._transports}
+    def queues(self) -> dict[str, Callable[[str], Awaitable[QueueState]]]:
+        """The queues that the stations of this process read, and whom to ask how they stand."""
+        return {queue: self._transports[role].state for role, queue, _ in self._stations() if role in self._transports}
 
     async def run(self, stop: asyncio.Event) -> None:
         """Run every part until ``stop`` is set; work in hand is finished and settled first.

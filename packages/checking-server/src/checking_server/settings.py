@@ -18,7 +18,7 @@ class FlowSettings(BaseSettings):
     batch_size: int = Field(default=200, ge=1, le=1000, description="Messages or checks in one transaction")
     collect_window: float = Field(default=0.02, ge=0, le=5, description="Wait for a fuller batch under load")
     poll_interval: float = Field(default=1.0, gt=0, le=60, description="Longest time between two looks for due work")
-    queue_wait: float = Field(default=120.0, ge=0, description="Part of a lease: time a task may wait in its queue")
+    queue_wait: float = Field(default=30.0, ge=0, description="Part of a lease: time before its queue is looked at")
     max_dispatches: int = Field(default=3, ge=1, description="Times one look is sent before its worker counts as lost")
     patience: float = Field(default=900.0, ge=0, description="Time after acceptance that an outage is waited for")
     drain_timeout: float = Field(default=10.0, ge=0, description="Time that running work gets to end at a stop")

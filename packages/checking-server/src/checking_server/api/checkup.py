@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from time import perf_counter
-from typing import Generic, NamedTuple, TypeVar
+from typing import Generic, NamedTuple, TypeAlias, TypeVar
 
 import msgspec
 import structlog
@@ -13,7 +13,7 @@ import structlog
 from checking_core.errors import ConfigurationError, SchemaOutdatedError, UnavailableError
 from checking_core.plugin.host import PluginInfo, PluginState
 from checking_core.storage import Store, migrate
-from checking_core.transport.base import Transport
+from checking_core.transport.base import QueueState
 from checking_server.api.problems import outage
 from checking_server.api.schemas import (
     BrokerHealth,
@@ -24,11 +24,14 @@ from checking_server.api.schemas import (
     StoreHealth,
 )
 
-__all__ = ["Checkup"]
+__all__ = ["AskQueue", "Checkup"]
 
 log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
+
+AskQueue: TypeAlias = Callable[[str], Awaitable[QueueState]]
+"""How a queue stands: ``Transport.state``, or something like it."""
 
 
 class Checkup:
@@ -36,7 +39,7 @@ class Checkup:
 
     Args:
         store: rows.
-        queues: whose length is told, and who tells it.
+        queues: whose length is told, and whom to ask.
         rests_on_broker: whether the process can do nothing while the broker is away.
         plugins: every installed one.
         patience: seconds that a part has to answer; whoever asks for readiness does not wait for long either.
@@ -45,7 +48,7 @@ class Checkup:
     def __init__(
         self,
         store: Store,
-        queues: Mapping[str, Transport],
+        queues: Mapping[str, AskQueue],
         *,
         rests_on_broker: bool = True,
         plugins: Sequence[PluginInfo],
@@ -114,7 +117,7 @@ class Checkup:
             return await migrate.revision(uow.connection)
 
     async def _queue_states(self) -> list[QueueHealth]:
-        states = [await transport.state(queue) for queue, transport in self._queues.items()]
+        states = [await ask(queue) for queue, ask in self._queues.items()]
         return [
             QueueHealth(name=name, waiting=state.waiting, consumers=state.consumers)
             for name, state in zip(self._queues, states, strict=True)

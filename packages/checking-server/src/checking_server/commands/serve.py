@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from typing import Annotated
 
@@ -15,7 +15,7 @@ from cyclopts.validators import Number
 from checking_core import log
 from checking_core.errors import ConfigurationError
 from checking_core.plugin.host import PluginHost
-from checking_core.transport.base import Transport
+from checking_core.transport.base import QueueState
 from checking_core.worker.signals import stopped_by_signals
 from checking_server.bootstrap import Settings, open_engine, watched_queues
 from checking_server.engine import Engine
@@ -100,7 +100,7 @@ async def _work(engine: Engine, roles: Collection[Role], *, drain: float) -> Non
 
 async def _serve(
     engine: Engine,
-    queues: Mapping[str, Transport],
+    queues: Mapping[str, Callable[[str], Awaitable[QueueState]]],
     plugins: PluginHost,
     listener: socket.socket,
     host: str,
