@@ -39,6 +39,7 @@ class _Fate(StrEnum):
     UNSERVED = "unserved"
 
 
+_HARMLESS = {_Fate.WAITS, _Fate.TAKEN}
 _REASON = {_Fate.LOST: Reason.WORKER_LOST, _Fate.UNSERVED: Reason.UNSUPPORTED_PLATFORM}
 
 
@@ -94,7 +95,8 @@ class Expire:
         if fates[_Fate.AGAIN]:
             self._on_due()
         if changed := {fate.value: len(checks) for fate, checks in fates.items() if checks}:
-            log.warning("leases_ran_out", **changed)
+            tell = log.info if changed.keys() <= _HARMLESS else log.warning
+            tell("leases_ran_out", **changed)
         return sum(changed.values())
 
     async def idle_seconds(self) -> float:
