@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
 from uuid import UUID
 
@@ -29,6 +29,9 @@ from checking_server.settings import FlowSettings
 __all__ = ["Engine"]
 
 log = structlog.get_logger(__name__)
+
+_GATHERED_WITHIN = 3.0
+_A_MOMENT = 0.05
 
 
 class Engine:
@@ -93,11 +96,12 @@ class Engine:
         """
         if self._takes_over:
             await self._take_over()
+        answered = stop if self._worker is None else asyncio.Event()
         async with asyncio.TaskGroup() as parts:
             if self._worker is not None:
-                parts.create_task(self._worker.run(stop))
-            for consumer in self._consumers():
-                parts.create_task(consumer.run(stop))
+                parts.create_task(self._work(self._worker, stop, answered))
+            for role, consumer in self._consumers():
+                parts.create_task(consumer.run(answered if role is Role.GATHER else stop))
             if (transport := self._transports.get(Role.EXPIRE)) is not None:
                 parts.create_task(self._timer(self._expire(transport), stop, asyncio.Event()))
             if self._worker is not None:  # nothing is sent before somebody serves it
@@ -178,13 +182,29 @@ class Engine:
             (Role.GATHER, topology.dead_queue, Bury(self.store)),
         )
 
-    def _consumers(self) -> list[Consumer]:
+    def _consumers(self) -> list[tuple[Role, Consumer]]:
         size, window = self._settings.batch_size, self._settings.collect_window
         return [
-            Consumer(self._transports[role], queue, station, batch_size=size, window=window)
+            (role, Consumer(self._transports[role], queue, station, batch_size=size, window=window))
             for role, queue, station in self._stations()
             if role in self._transports
         ]
+
+    async def _work(self, worker: Worker, stop: asyncio.Event, answered: asyncio.Event) -> None:
+        """Run the worker. Only then gather may end: on the in-process transport the last answers would be lost."""
+        await worker.run(stop)
+        with suppress(TimeoutError, UnavailableError):
+            async with asyncio.timeout(_GATHERED_WITHIN):
+                await self._gathered()
+        answered.set()
+
+    async def _gathered(self) -> None:
+        """Wait until every answer is in the hands of gather."""
+        transport = self._transports.get(Role.GATHER)
+        queues = [queue for role, queue, _ in self._stations() if role is Role.GATHER]
+        while transport is not None and any([(await transport.state(queue)).waiting for queue in queues]):
+            self._changed.clear()
+            await wait_for(self._changed, _A_MOMENT)
 
     def _on_gathered(self) -> None:
         self._due.set()
