@@ -194,6 +194,20 @@ async def test_an_answer_of_a_backend_that_nobody_served_supersedes(stations: St
     await superseded(stations, task)
 
 
+async def test_the_answer_that_supersedes_is_the_newer_one_whatever_the_clock_says(
+    stations: Stations, link: Link
+) -> None:
+    """The transaction that closed the check may have begun later than the one that waited for it."""
+    await unserved(stations, link)
+    await passes(stations, 900)
+    (task,) = await taken(await stations.serve("siem"))
+    stations.clock.move(-5)
+    await stations.gathers(an_answer(task))
+    async with stations.store.read() as uow:
+        (current,) = await uow.results.current_of_operation(task.operation_id)
+    assert (current["outcome"], current["alert"]) == (Outcome.ALERTED, Answer.YES)
+
+
 async def superseded(stations: Stations, task: DetectionTask) -> None:
     (closed,) = await stations.checks()
     assert (closed["status"], closed["outcome"]) == (CheckStatus.FAILED, Outcome.INCONCLUSIVE)

@@ -25,9 +25,9 @@ class Results:
         self._now = now
 
     async def add_batch(self, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Append final results; one whose id is there already stays as it is."""
+        """Append results, each created now unless it says when; one whose id is there already stays as it is."""
         if rows:
-            dated = [{**row, "created_at": self._now} for row in sorted(rows, key=lambda row: row["id"])]
+            dated = [{"created_at": self._now, **row} for row in sorted(rows, key=lambda row: row["id"])]
             statement, parameters = insert_rows(self._connection, detection_results, dated)
             await self._connection.execute(statement.on_conflict_do_nothing(), parameters)
 

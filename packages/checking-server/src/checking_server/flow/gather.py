@@ -142,7 +142,8 @@ class _Batch:
 
     def _keep(self, check: Row, result: DetectionResult) -> None:
         """Store a verdict, and what it rests on."""
-        self._results.append(worker_result(check, result, self._now))
+        row = worker_result(check, result, self._now)
+        self._results.append({**row, "created_at": _after_close(check, self._now)})
         self._claims += [
             {
                 "backend": check["detection_platform"],
@@ -181,6 +182,12 @@ def _denies(result: DetectionResult) -> bool:
     """Whether the outcome rests on a no."""
     unseen = result.outcome in (Outcome.NO_ALERT, Outcome.NONE)
     return unseen or (result.outcome is Outcome.LOGGED and Answer.NO in (result.alert, result.rule))
+
+
+def _after_close(check: Row, now: datetime) -> datetime:
+    """Now, or just after the engine closed the check: its transaction may have begun later than this one."""
+    closed = check["completed_at"]
+    return now if closed is None else max(now, closed + timedelta(microseconds=1))
 
 
 def _retry_after(result: DetectionResult) -> float:
