@@ -11,7 +11,7 @@ import pytest
 
 from .tree import modules
 
-HEAVY = ("sqlalchemy", "alembic", "aiosqlite", "asyncpg", "aio_pika", "litestar", "uvicorn", "cyclopts")
+HEAVY = ("sqlalchemy", "alembic", "aiosqlite", "asyncpg", "aio_pika", "aiormq", "litestar", "uvicorn", "cyclopts")
 
 # Ends with what happened while the modules were imported that should not: files of the working folder that were
 # opened, connections, processes.
