@@ -239,8 +239,8 @@ _SETTINGS: dict[str, Any] = {
 
 
 def good(topology: Topology, count: int) -> list[Outgoing]:
-    """Messages with one check each, whose task's time-out is short."""
-    texts = [message(number, mock={"answer": "alerted"}, timeout=1) for number in range(count)]
+    """Messages with one check each, whose time-out is short, yet long enough for a busy machine."""
+    texts = [message(number, mock={"answer": "alerted"}, timeout=5) for number in range(count)]
     return [
         Outgoing(topology.execution_result_key, Message(body=text.encode(), message_id=f"good-{number}"))
         for number, text in enumerate(texts)
