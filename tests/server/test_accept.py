@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
-from checking_core.contracts import CheckStatus, Outcome, Reason
+from checking_core.contracts import Answer, CheckStatus, Outcome, Reason
 from checking_core.errors import RejectedMessageError
 from checking_server.flow.accept import Change
+from checking_server.flow.gather import Gathered
 
-from .conftest import Stations, hint, not_yet, taken
+from .conftest import Stations, an_answer, hint, not_yet, taken
 
 Link = Callable[..., bytes]
 ENDED_LATER = datetime(2026, 1, 15, 9, 9, tzinfo=UTC)
@@ -107,6 +110,39 @@ async def test_a_check_in_flight_gets_the_deadline_of_the_end_that_is_told_later
     (task,) = await taken(worker)
     assert (task.look, task.deadline_passed, task.execution_context.finished_at) == (2, False, ENDED_LATER)
     assert task.deadline == ENDED_LATER + timedelta(seconds=600)
+
+
+NO_ALERT = {"alert": Answer.NOT_ASKED, "rule": Answer.NO, "outcome": Outcome.NO_ALERT, "reason": None}
+MATCHED = {"alert": Answer.NOT_ASKED, "rule": Answer.YES, "outcome": Outcome.MATCHED}
+
+
+@pytest.mark.parametrize(
+    ("verdict", "ended", "asked_again"),
+    [(NO_ALERT, "09:15:00", True), (NO_ALERT, "09:00:30", False), (MATCHED, "09:15:00", False)],
+)
+async def test_a_no_that_was_given_before_the_execution_had_ended_is_asked_again(
+    stations: Stations, link: Link, verdict: dict[str, Any], ended: str, asked_again: bool
+) -> None:
+    """The command was handed out, and had not answered when its check was closed."""
+    worker = await stations.serve("siem")
+    await stations.accepts(link(status=-3, link_state="EXECUTE", finish=None))
+    stations.clock.move(700)
+    await stations.dispatch()
+    (task,) = await taken(worker)
+    await stations.gathers(replace(an_answer(task), **verdict))
+    (closed,) = await stations.checks()
+    await stations.accepts(link(finish=f"2026-01-15T{ended}Z"))
+    (check,) = await stations.checks()
+    assert (check["outcome"] is Outcome.PENDING) is asked_again
+    assert len(await stations.results()) == 1, "the verdict that was given stays in history"
+    if asked_again:
+        stations.clock.now = check["deadline"]
+        await stations.dispatch()
+        (task,) = await taken(worker)
+        assert (task.look, task.deadline_passed) == (2, True)
+        assert await stations.gathers(replace(an_answer(task), **verdict)) == [Gathered.CLOSED]
+    else:
+        assert check == closed
 
 
 @pytest.mark.parametrize("finish", [None, "2026-01-15T09:00:02Z"])

@@ -29,6 +29,7 @@ from checking_core.storage import Store
 from checking_core.storage.executions import told_order
 from checking_core.transport.base import Message
 from checking_core.transport.topology import HEADER_REQUEST_ID
+from checking_server.flow.ask_again import ask_again
 from checking_server.flow.bisect import bisected
 from checking_server.flow.rows import engine_result
 
@@ -94,10 +95,11 @@ class Accept:
             written = await uow.executions.accept_batch([told.link for told in links])
             rows, results = self._planned(links, written, uow.now)
             stored = await uow.checks.plan_batch(rows)
+            asked_again = await ask_again(uow, [row for row in rows if _is_revised(row, written)])
             await uow.results.add_batch([row for row in results if row["detection_execution_id"] in stored])
         if len(results) < len(rows):
             self._on_due()
-        log.info("accepted", messages=len(batch), executions=len(written), checks=len(stored))
+        log.info("accepted", messages=len(batch), executions=len(written), checks=len(stored), asked_again=asked_again)
         return [_disposition(told.link, written, changed) for told in batch]
 
     def _planned(
@@ -144,6 +146,11 @@ def _ended(execution: ExecutionFacts) -> datetime:
 def _row_id(message: LinkMessage) -> UUID:
     assert message.execution is not None  # noqa: S101 - links only
     return execution_id_of(message.operation.operation_id, message.execution.link_id)
+
+
+def _is_revised(row: dict[str, Any], written: dict[UUID, int]) -> bool:
+    """Whether this check is open as it is planned now, and may have been planned otherwise before."""
+    return row["outcome"] is Outcome.PENDING and written[row["execution_result_id"]] > 1
 
 
 def _disposition(message: LinkMessage, written: dict[UUID, int], changed: set[UUID]) -> Accepted:

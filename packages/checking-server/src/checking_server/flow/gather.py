@@ -11,14 +11,24 @@ from uuid import UUID
 import msgspec
 import structlog
 
-from checking_core.contracts import Answer, CheckStatus, DetectionResult, Outcome, Timing, decode_result, task_id_of
+from checking_core.contracts import Answer, CheckStatus, DetectionResult, Outcome, Timing, decode_result
 from checking_core.errors import RejectedMessageError
 from checking_core.matching.judge import original_verdict, outranks
 from checking_core.matching.looks import next_look
 from checking_core.storage import Store, UnitOfWork
 from checking_core.transport.base import Message
 from checking_server.flow.bisect import bisected
-from checking_server.flow.rows import BY_ENGINE, Row, closed_check, due_first, is_open, seen_by, worker_result
+from checking_server.flow.rows import (
+    BY_ENGINE,
+    BY_WORKER,
+    Row,
+    closed_check,
+    due_first,
+    is_open,
+    next_look_row,
+    seen_by,
+    worker_result,
+)
 
 __all__ = ["Gather", "Gathered"]
 
@@ -124,20 +134,16 @@ class _Batch:
             outcome = seen
         else:
             self._keep(check, result)
-        change = closed_check(check, outcome, self._now, looks=_looks(check, result), closed_by="worker")
+        change = closed_check(check, outcome, self._now, looks=_looks(check, result), closed_by=BY_WORKER)
         self._write(check, {**_unmoved(check), **change, "retry_count": result.retry_count})
         return Gathered.CLOSED
 
     def _look_again(self, check: Row, result: DetectionResult, due: datetime) -> Gathered:
-        metadata = {**check["execution_metadata"], "looks": _looks(check, result)}
+        noted: dict[str, Any] = {"looks": _looks(check, result)}
         if outranks(_outcome(result), seen_by(check) or Outcome.INCONCLUSIVE):
             self._keep(check, result)
-            metadata["seen"] = _outcome(result)
-        look = check["look"] + 1
-        moved = {"look": look, "task_id": task_id_of(check["id"], look), "available_at": due, "dispatches": 0}
-        open_again = {"status": CheckStatus.PENDING, "outcome": Outcome.PENDING, "completed_at": None}
-        change = {**moved, **open_again, "retry_count": result.retry_count, "execution_metadata": metadata}
-        self._write(check, {"id": check["id"], **change})
+            noted["seen"] = _outcome(result)
+        self._write(check, {**next_look_row(check, due, **noted), "retry_count": result.retry_count})
         return Gathered.LOOK_AGAIN
 
     def _keep(self, check: Row, result: DetectionResult) -> None:

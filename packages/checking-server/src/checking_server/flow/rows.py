@@ -7,16 +7,28 @@ from datetime import datetime
 from typing import Any, TypeAlias
 from uuid import uuid5
 
-from checking_core.contracts import Axes, CheckStatus, DetectionResult, Expect, Met, Outcome, Reason, RunState
+from checking_core.contracts import (
+    Axes,
+    CheckStatus,
+    DetectionResult,
+    Expect,
+    Met,
+    Outcome,
+    Reason,
+    RunState,
+    task_id_of,
+)
 from checking_core.matching.judge import met_of, status_of
 
 __all__ = [
     "BY_ENGINE",
+    "BY_WORKER",
     "Row",
     "closed_check",
     "due_first",
     "engine_result",
     "is_open",
+    "next_look_row",
     "noting_due",
     "seen_by",
     "worker_result",
@@ -26,7 +38,10 @@ Row: TypeAlias = Mapping[Any, Any]
 """A stored row by column name."""
 
 BY_ENGINE = "engine"
-"""Source of results that no worker gave."""
+"""Source of results that no worker gave, and who closed their checks."""
+
+BY_WORKER = "worker"
+"""Who closed a check that was answered."""
 
 NOT_ASKED = Axes()
 
@@ -38,6 +53,22 @@ def closed_check(check: Row, outcome: Outcome, now: datetime, **metadata: Any) -
         "status": status_of(outcome),
         "outcome": outcome,
         "completed_at": now,
+        "execution_metadata": {**check["execution_metadata"], **metadata},
+    }
+
+
+def next_look_row(check: Row, due: datetime, **metadata: Any) -> dict[str, Any]:
+    """The columns that change when a check is asked once more, under the id of its next look."""
+    look = check["look"] + 1
+    return {
+        "id": check["id"],
+        "look": look,
+        "task_id": task_id_of(check["id"], look),
+        "available_at": due,
+        "dispatches": 0,
+        "status": CheckStatus.PENDING,
+        "outcome": Outcome.PENDING,
+        "completed_at": None,
         "execution_metadata": {**check["execution_metadata"], **metadata},
     }
 
