@@ -2,7 +2,8 @@
 
 import asyncio
 import sqlite3
-from contextlib import closing
+import threading
+from contextlib import closing, suppress
 from uuid import uuid4
 
 import pytest
@@ -113,3 +114,30 @@ async def test_opening_a_store_creates_nothing_using_it_creates_its_folder(tmp_p
 def test_a_database_in_memory_is_refused_for_no_other_connection_would_see_it(url):
     with pytest.raises(ConfigurationError, match="has to be a file"):
         Store(url)
+
+
+def test_a_caller_who_is_cancelled_leaves_no_thread_behind(path, monkeypatch):
+    """The file answers only after a while: by then the event loop of a caller who did not wait would be closed."""
+    asyncio.run(migrate.upgrade(f"sqlite+aiosqlite:///{path}"))
+    asked, answer, driver = threading.Event(), threading.Event(), sqlite3.connect
+
+    def connect(*arguments, **options):
+        if threading.current_thread() is not threading.main_thread():
+            asked.set()
+            answer.wait()
+        return driver(*arguments, **options)
+
+    async def main():
+        async with Store(f"sqlite+aiosqlite:///{path}") as store:
+            work = asyncio.create_task(accept(store, news()))
+            await asyncio.to_thread(asked.wait)
+            threading.Timer(0.2, answer.set).start()
+            work.cancel()
+            with suppress(asyncio.CancelledError):
+                await work
+
+    monkeypatch.setattr(sqlite3, "connect", connect)
+    asyncio.run(main())
+    for thread in threading.enumerate():
+        if "worker_thread" in thread.name:
+            thread.join()  # what it fails with is an error of this test

@@ -6,22 +6,23 @@ then writes, loses updates without an error) and a separate read-only engine, so
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
-from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import AsyncIterator, Coroutine, Iterator, Sequence
+from contextlib import asynccontextmanager, closing, contextmanager
 from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
 from msgspec import json
 from sqlalchemy import exc
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import StaticPool
 
 from checking_core.errors import ConfigurationError, SchemaOutdatedError, StoreRejectedError, StoreUnavailableError
 from checking_core.storage.tables import SCHEMA
 
-__all__ = ["is_sqlite", "open_reader", "open_writer", "store_errors"]
+__all__ = ["connected", "disposed", "is_sqlite", "open_reader", "open_writer", "store_errors"]
 
 _OPTIONS: dict[str, Any] = {
     "json_serializer": lambda value: json.encode(value).decode(),
@@ -98,6 +99,41 @@ def _sqlite(url: str, *, begin: str, pragmas: Sequence[str], **pool: Any) -> Asy
         connection.exec_driver_sql(begin)
 
     return engine.execution_options(schema_translate_map={SCHEMA: None})
+
+
+@asynccontextmanager
+async def connected(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
+    """A connection for the block.
+
+    On SQLite it is opened and closed to the end even for a caller who is cancelled meanwhile: one that is cut off there
+    leaves a thread behind, which reports to an event loop that may be closed by then.
+    """
+    if engine.dialect.name != "sqlite":
+        async with engine.connect() as connection:
+            yield connection
+        return
+    connection = engine.connect()
+    try:
+        await _to_the_end(connection.start())
+        yield connection
+    finally:
+        if connection.sync_connection is not None:
+            await _to_the_end(connection.close())
+
+
+async def disposed(engine: AsyncEngine) -> None:
+    """Close what the engine keeps open, all of it even for a caller who is cancelled meanwhile."""
+    await _to_the_end(engine.dispose())
+
+
+async def _to_the_end(step: Coroutine[Any, Any, object]) -> None:
+    """Wait for it; cancelled meanwhile, wait nevertheless and pass the cancellation on."""
+    task = asyncio.create_task(step)
+    try:
+        await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait([task])
+        raise
 
 
 @contextmanager

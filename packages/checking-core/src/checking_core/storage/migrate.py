@@ -15,7 +15,7 @@ from alembic.util import CommandError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from checking_core.errors import ConfigurationError, SchemaOutdatedError
-from checking_core.storage.engine import open_writer, store_errors
+from checking_core.storage.engine import connected, disposed, open_writer, store_errors
 from checking_core.storage.tables import SCHEMA
 
 __all__ = ["check", "current", "downgrade", "head", "revision", "upgrade"]
@@ -95,10 +95,10 @@ async def _with_connection(url: str, work: Callable[[sa.Connection], T]) -> T:
     with store_errors():
         engine = open_writer(url)
         try:
-            async with engine.begin() as connection:
+            async with connected(engine) as connection, connection.begin():
                 return await connection.run_sync(work)
         finally:
-            await engine.dispose()
+            await disposed(engine)
 
 
 def _current(connection: sa.Connection) -> str | None:

@@ -19,7 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from checking_core.storage import bell
 from checking_core.storage.checks import Checks
 from checking_core.storage.dead_letters import DeadLetters
-from checking_core.storage.engine import is_sqlite, open_reader, open_writer, store_errors
+from checking_core.storage.engine import connected, disposed, is_sqlite, open_reader, open_writer, store_errors
 from checking_core.storage.executions import Executions
 from checking_core.storage.operations import Operations
 from checking_core.storage.results import Results
@@ -101,7 +101,8 @@ class Store:
             stack.enter_context(store_errors())
             if self._one_writer is not None:
                 await stack.enter_async_context(self._one_writer)
-            connection = await stack.enter_async_context(self._writer.begin())
+            connection = await stack.enter_async_context(connected(self._writer))
+            await stack.enter_async_context(connection.begin())
             yield UnitOfWork(connection, await self._now(connection))
 
     @asynccontextmanager
@@ -109,7 +110,7 @@ class Store:
         """One snapshot, read only. Raises as ``begin``."""
         async with AsyncExitStack() as stack:
             stack.enter_context(store_errors())
-            connection = await stack.enter_async_context(self._reader.connect())
+            connection = await stack.enter_async_context(connected(self._reader))
             yield UnitOfWork(connection, await self._now(connection))
 
     async def ring(self) -> None:
@@ -131,13 +132,13 @@ class Store:
     async def ping(self) -> None:
         """Ask the database for its time. Raises ``StoreUnavailableError``."""
         with store_errors():
-            async with self._reader.connect() as connection:
+            async with connected(self._reader) as connection:
                 await connection.execute(sa.select(sa.literal(1)))
 
     async def close(self) -> None:
         """Close every connection. May be called twice."""
-        await self._writer.dispose()
-        await self._reader.dispose()
+        await disposed(self._writer)
+        await disposed(self._reader)
 
     async def _now(self, connection: AsyncConnection) -> datetime:
         if self._clock is not None:
