@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from checking_core.contracts import Answer, CheckStatus, DetectionTask, Outcome, Reason, decode_task
+from checking_core.contracts import Answer, CheckStatus, DetectionTask, Outcome, Reason, decode_task, encode
 from checking_core.errors import BrokerUnavailableError
-from checking_core.transport.base import QueueState, Subscription
+from checking_core.transport.base import Message, Outgoing, QueueState, Subscription
 from checking_core.transport.memory import MemoryTransport
 from checking_server.flow.gather import Gathered
 from checking_server.flow.lanes import Place, places
@@ -102,6 +102,21 @@ async def test_a_task_that_is_lost_is_found_while_its_queue_is_never_empty(stati
     ]
     (again,) = [check for check in await stations.checks() if check["status"] is CheckStatus.PENDING]
     assert again["task_id"] == decode_task(gone.message.body).task_id
+
+
+async def test_a_task_whose_answer_may_wait_for_gather_is_never_lost(stations: Stations, link: Link) -> None:
+    worker = await dispatched(stations, link)
+    (task,) = await taken(worker)
+    answer = Message(body=encode(an_answer(task)), message_id="answer")
+    await stations.transport.publish([Outgoing(stations.topology.response_key("api"), answer)])
+    for _ in range(20):
+        await passes(stations)
+    assert await statuses(stations) == [(CheckStatus.DISPATCHED, 1)]
+    (delivery,) = await (await stations.transport.subscribe(stations.topology.api_responses_queue, prefetch=1)).batch(
+        1, 0
+    )
+    await stations.gather([delivery.message])
+    assert [row["result_source"] for row in await stations.results()] == ["mock"]
 
 
 async def test_a_task_waits_for_a_worker_that_is_away(stations: Stations, link: Link) -> None:

@@ -109,6 +109,10 @@ class Topology(msgspec.Struct, frozen=True, kw_only=True):
         """The routing key of a result."""
         return self.agent_response_key if detection_type in AGENT_TYPES else self.api_response_key
 
+    def response_queue(self, detection_type: str) -> str:
+        """Where a result waits."""
+        return self.agent_responses_queue if detection_type in AGENT_TYPES else self.api_responses_queue
+
     def bindings(self) -> tuple[Binding, ...]:
         """What set-up declares. Lanes are not among them: a task that nobody ever served is unroutable."""
         return (

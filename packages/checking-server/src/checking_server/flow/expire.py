@@ -2,14 +2,14 @@
 
 A lease runs out for a lost worker, and also for a task that only waits: behind others in a slow queue, or for a worker
 that is not there. The queue tells them apart. A task that may still wait keeps its lease for another turn, and so does
-one that is seen to have left the queue, once: its worker may have begun a moment ago. Only after that it is sent again,
-a bounded number of times, then closed as lost.
+one that is seen to have left the queue, once: its worker may have begun a moment ago. While answers wait for gather its
+own may be among them. Only after that it is sent again, a bounded number of times, then closed as lost.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
@@ -89,9 +89,11 @@ class Expire:
             flying = await uow.checks.in_flight()
             now = uow.now
         found = places(flying, self._queue_of)
-        states = await self._states({found[check["id"]].queue for check in flying if check["lease_until"] < now}, now)
+        late = [check for check in flying if check["lease_until"] < now]
+        states = await self._states({found[check["id"]].queue for check in late}, now)
+        unread = await self._unread({check["detection_type"] for check in late})
         ids = [check["id"] for check in flying if self._concerns(check, found[check["id"]].queue, now)]
-        fates = await self._apply(ids[: self._batch_size], found, states)
+        fates = await self._apply(ids[: self._batch_size], found, states, unread)
         if fates[_Fate.AGAIN]:
             self._on_due()
         if changed := {fate.value: len(checks) for fate, checks in fates.items() if checks}:
@@ -117,6 +119,11 @@ class Expire:
         self._unserved = {queue: self._unserved.get(queue, now) for queue in alone}
         return states
 
+    async def _unread(self, types: set[str]) -> set[str]:
+        """Of these detection types those of which answers wait for gather, which may be away."""
+        queues = {kind: self._topology.response_queue(kind) for kind in types}
+        return {kind for kind, queue in queues.items() if (await self._transport.state(queue)).waiting}
+
     def _concerns(self, check: Row, queue: str, now: datetime) -> bool:
         return check["lease_until"] < now or self._given_up(check, queue, now)
 
@@ -127,14 +134,19 @@ class Expire:
         return since is not None and now >= max(waited_for, since + self._patience)
 
     async def _apply(
-        self, ids: Sequence[UUID], found: Mapping[UUID, Place], states: Mapping[str, QueueState]
+        self,
+        ids: Sequence[UUID],
+        found: Mapping[UUID, Place],
+        states: Mapping[str, QueueState],
+        unread: Collection[str],
     ) -> dict[_Fate, list[Row]]:
         fates: dict[_Fate, list[Row]] = {fate: [] for fate in _Fate}
         if not ids:
             return fates
         async with self._store.begin() as uow:
             for key, check in (await uow.checks.lock(ids)).items():
-                if fate := self._fate(check, found[key], states[found[key].queue], uow.now):
+                answers_wait = check["detection_type"] in unread
+                if fate := self._fate(check, found[key], states[found[key].queue], uow.now, answers_wait=answers_wait):
                     fates[fate].append(check)
             await uow.checks.extend_leases([_extended(check, uow.now) for check in fates[_Fate.WAITS]])
             await uow.checks.extend_leases(
@@ -145,7 +157,7 @@ class Expire:
                 await give_up(uow, fates[fate], reason)
         return fates
 
-    def _fate(self, check: Row, place: Place, state: QueueState, now: datetime) -> _Fate | None:
+    def _fate(self, check: Row, place: Place, state: QueueState, now: datetime, *, answers_wait: bool) -> _Fate | None:
         """What becomes of a check; ``None`` when it was answered in the meantime."""
         if check["status"] is not CheckStatus.DISPATCHED:
             return None
@@ -153,7 +165,7 @@ class Expire:
             return _Fate.UNSERVED
         if check["lease_until"] >= now:
             return None
-        if not state.consumers or place.may_wait(state):
+        if not state.consumers or place.may_wait(state) or answers_wait:
             return _Fate.WAITS
         if check["execution_metadata"].get("taken") != _turn(check):
             return _Fate.TAKEN
