@@ -11,11 +11,12 @@ from __future__ import annotations
 import asyncio
 import os
 import secrets
+import shutil
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Sequence
-from contextlib import closing
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
 from random import Random
 
@@ -46,12 +47,18 @@ def main() -> None:
         broker.start()
         for seed in range(first, first + runs):
             random = Random(seed)
-            drawn = [Kill(random.choice(ANYTHING), random.uniform(0.05, 0.5)) for _ in range(kills)]
+            drawn = draw(kills, random)
             print(f"seed {seed}: {messages} messages; kills {', '.join(kill.victim for kill in drawn)}", flush=True)
             begin = time.monotonic()
             starts = run_once(database, broker, messages, drawn, random)
             told_starts = ", ".join(f"{part} {number}" for part, number in starts.items())
             print(f"  each done once, in {time.monotonic() - begin:.0f} s; starts: {told_starts}", flush=True)
+
+
+def draw(count: int, random: Random) -> list[Kill]:
+    """Each victim once, in any order, then whichever."""
+    victims = random.sample(ANYTHING, len(ANYTHING)) + random.choices(ANYTHING, k=count)
+    return [Kill(victim, random.uniform(0.05, 0.5)) for victim in victims[:count]]
 
 
 def run_once(
@@ -70,8 +77,20 @@ def run_once(
             await run(site, messages, kills, random)
         return site.starts
 
-    with fresh_database(database.url) as url, tempfile.TemporaryDirectory() as folder:
-        return asyncio.run(work(Path(folder), url))
+    with fresh_database(database.url) as url, logs() as folder:
+        return asyncio.run(work(folder, url))
+
+
+@contextmanager
+def logs() -> Iterator[Path]:
+    """A folder for one run, which is there to be read when it has failed."""
+    folder = Path(tempfile.mkdtemp(prefix="checking-faults-"))
+    try:
+        yield folder
+    except BaseException:
+        print(f"  failed; logs: {folder}", flush=True)
+        raise
+    shutil.rmtree(folder)
 
 
 QUICKER = {

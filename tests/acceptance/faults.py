@@ -21,6 +21,7 @@ from checking_core.transport.topology import Topology
 
 from .bundle import message
 from .command import CHECKING, checking, environment
+from .echo import Echo
 from .worker import WORKER
 
 ROLES = ("accept", "dispatch", "gather", "expire")
@@ -90,6 +91,7 @@ class Site:
         prefix = f"faults{secrets.token_hex(4)}."
         self.topology = Topology().prefixed(prefix)
         self.transport: Transport = create_transport(broker, self.topology)
+        self.echo = Echo(broker, self.topology)
         self.starts: Counter[str] = Counter()
         self._folder = folder
         self._database = database
@@ -107,9 +109,10 @@ class Site:
             assert done.returncode == 0, done.stderr
         await self.transport.start()
         try:
-            for part in (*ROLES, *WORKERS):
-                self._start(part)
-            yield
+            async with self.echo.listening():
+                for part in (*ROLES, *WORKERS):
+                    self._start(part)
+                yield
         finally:
             for process in self._processes.values():
                 process.kill()
@@ -163,7 +166,7 @@ class Site:
         """Wait until no queue holds a message any more."""
         topology = self.topology
         queues = [binding.queue for binding in topology.bindings()]
-        queues += [topology.task_queue("api", "mock"), topology.dead_queue]
+        queues += [topology.task_queue("api", "mock"), topology.dead_queue, self.echo.queue]
         waiting: dict[str, int] = {}
         end = time.monotonic() + PATIENCE
         while time.monotonic() < end:
@@ -251,7 +254,7 @@ async def run(site: Site, count: int, kills: Sequence[Kill], random: Random) -> 
     """Send ``count`` messages, each twice and in any order, killing as it is told; then everything must be there.
 
     The second copies of one half come among the others, those of the other half when everything is done: a message
-    that was lost must not be found again in its copy.
+    that was lost must not be found again in its copy. The same holds for the results.
     """
     firsts = good(site.topology, count)
     doubled = random.sample(firsts, count // 2)
@@ -267,7 +270,9 @@ async def run(site: Site, count: int, kills: Sequence[Kill], random: Random) -> 
         await _strike(site, kill, len(sent))
     await asyncio.gather(*sending)
     await site.until(lambda now: now.closed >= count, f"{count} closed checks")
+    await site.until(lambda _: len(site.echo.heard) >= count, f"{count} results heard")
     await site.send([item for item in firsts if item.message.message_id not in ids])
+    await site.echo.send_kept()
     await site.drained()
     site.assert_ends_well()
     await site.assert_each_done_once(count)
