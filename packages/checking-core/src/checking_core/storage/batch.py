@@ -7,55 +7,95 @@ multi-row statements.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
+from functools import cache
 from typing import Any, TypeAlias
 from uuid import UUID
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.sql.cache_key import CacheKey
 
 from checking_core.storage.types import with_offset
 
-__all__ = ["Row", "insert_rows", "one_of", "update_rows"]
+__all__ = ["Insert", "Row", "Update", "insert_rows", "one_of", "update_rows"]
 
 Row: TypeAlias = Mapping[str, Any]
 
 
-def insert_rows(
-    connection: AsyncConnection, table: sa.Table, rows: Sequence[Row]
-) -> tuple[postgresql.Insert, Sequence[Row] | Row]:
-    """An INSERT of rows, and the parameters to execute it with.
+class _Kept:
+    """A statement that is built once and its own key in an engine's cache of compiled statements.
 
-    Both dialects know the same ``on_conflict_*``, so callers need not know which of them it is.
+    SQLAlchemy has no key for ON CONFLICT: it would compile the statement every time, which takes longer than the rest.
+    """
+
+    def _generate_cache_key(self) -> CacheKey:
+        return CacheKey((self,), ())
+
+
+class Insert(_Kept, postgresql.Insert):
+    """Both dialects know the same ``on_conflict_*``: whoever finishes a statement need not know which of them it is."""
+
+
+class _SqliteInsert(_Kept, sqlite.Insert):
+    pass
+
+
+class Update(_Kept, sa.Update):
+    """An UPDATE of the columns that the rows have beside their ``id``."""
+
+
+async def insert_rows(
+    connection: AsyncConnection, table: sa.Table, rows: Sequence[Row], finish: Callable[[Insert], sa.Executable]
+) -> sa.CursorResult[Any]:
+    """Insert rows, at least one.
+
+    Args:
+        connection: to either database.
+        table: where to.
+        rows: all with the same columns.
+        finish: adds what is to happen to a row that is there already, and what is returned. A function that lives as
+            long as the process and always does the same: it is called once.
 
     Raises:
         ValueError: the rows have different columns.
     """
-    names = _names(rows)
-    if connection.dialect.name == "sqlite":
-        return sqlite.insert(table), rows  # type: ignore[return-value]
-    return postgresql.insert(table).from_select(names, sa.select(_given(table, names))), {"rows": rows}
+    dialect = connection.dialect.name
+    statement = _insert(dialect, table, _names(rows), finish)
+    return await connection.execute(statement, rows if dialect == "sqlite" else {"rows": rows})
 
 
-def update_rows(
-    connection: AsyncConnection, table: sa.Table, rows: Sequence[Row]
-) -> tuple[sa.Update, Sequence[Row] | Row]:
-    """An UPDATE of the columns that the rows have beside their ``id``, and the parameters to execute it with.
+async def update_rows(
+    connection: AsyncConnection, table: sa.Table, rows: Sequence[Row], finish: Callable[[Update], sa.Executable]
+) -> None:
+    """Update the columns that the rows have beside their ``id``. For the rest see ``insert_rows``."""
+    dialect = connection.dialect.name
+    statement = _update(dialect, table, _names(rows), finish)
+    renamed = [{f"new_{name}": value for name, value in row.items()} for row in rows] if dialect == "sqlite" else ()
+    await connection.execute(statement, renamed or {"rows": rows})
 
-    Raises:
-        ValueError: the rows have different columns.
-    """
-    names = _names(rows)
+
+@cache
+def _insert(
+    dialect: str, table: sa.Table, names: tuple[str, ...], finish: Callable[[Insert], sa.Executable]
+) -> sa.Executable:
+    if dialect == "sqlite":
+        return finish(_SqliteInsert(table))  # type: ignore[arg-type]
+    return finish(Insert(table).from_select(names, sa.select(_given(table, names))))
+
+
+@cache
+def _update(
+    dialect: str, table: sa.Table, names: tuple[str, ...], finish: Callable[[Update], sa.Executable]
+) -> sa.Executable:
     changed = [name for name in names if name != "id"]
-    if connection.dialect.name == "sqlite":
+    if dialect == "sqlite":
         values = {name: sa.bindparam(f"new_{name}", type_=table.c[name].type) for name in changed}
-        statement = sa.update(table).where(table.c.id == sa.bindparam("new_id")).values(values)
-        return statement, [{f"new_{name}": value for name, value in row.items()} for row in rows]
+        return finish(Update(table).where(table.c.id == sa.bindparam("new_id")).values(values))
     given = _given(table, names)
-    statement = sa.update(table).where(table.c.id == given.c.id).values({name: given.c[name] for name in changed})
-    return statement, {"rows": rows}
+    return finish(Update(table).where(table.c.id == given.c.id).values({name: given.c[name] for name in changed}))
 
 
 def one_of(connection: AsyncConnection, column: sa.Column[Any], ids: Sequence[UUID]) -> sa.ColumnElement[bool]:
@@ -87,8 +127,8 @@ def _given(table: sa.Table, names: Sequence[str]) -> sa.TableValuedAlias:
     return rows.table_valued(*columns).render_derived(name="given", with_types=True)
 
 
-def _names(rows: Sequence[Row]) -> list[str]:
+def _names(rows: Sequence[Row]) -> tuple[str, ...]:
     names = rows[0].keys()
     if any(row.keys() != names for row in rows):
         raise ValueError("rows of one statement need the same columns")
-    return list(names)
+    return tuple(names)

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from checking_core.contracts import CheckStatus, Outcome
-from checking_core.storage.batch import insert_rows, one_of, update_rows
+from checking_core.storage.batch import Insert, Update, insert_rows, one_of, update_rows
 from checking_core.storage.shares import fair_shares
 from checking_core.storage.tables import detection_executions, execution_results
 
@@ -53,6 +53,29 @@ def _waiting() -> sa.CTE:
 _WAITING = _waiting()
 
 
+def _or_open(statement: Insert) -> sa.Executable:
+    new = statement.excluded
+    opened = sa.and_(_c.outcome == Outcome.NOT_RUN, new.outcome != Outcome.NOT_RUN)
+    both_open = sa.and_(_c.outcome == Outcome.PENDING, new.outcome == Outcome.PENDING)
+    return statement.on_conflict_do_update(
+        index_elements=[_c.id],
+        set_={name: sa.case((opened, new[name]), else_=_c[name]) for name in _PLANNED} | {"deadline": new.deadline},
+        where=sa.or_(opened, sa.and_(both_open, _c.deadline != new.deadline)),
+    ).returning(_c.id)
+
+
+def _settled(statement: Update) -> sa.Executable:
+    return statement.values(lease_until=None)
+
+
+def _released_if_out(statement: Update) -> sa.Executable:
+    return statement.where(_DISPATCHED).values(status=CheckStatus.PENDING, lease_until=None)
+
+
+def _if_out(statement: Update) -> sa.Executable:
+    return statement.where(_DISPATCHED)
+
+
 class Progress(msgspec.Struct, frozen=True, kw_only=True):
     """Checks that are closed, that are due or with a worker, and that wait for a later look; when the next one is."""
 
@@ -86,20 +109,7 @@ class Checks:
         if not planned:
             return set()
         ordered = [row for _, row in sorted(planned.items())]
-        statement, parameters = insert_rows(self._connection, detection_executions, ordered)
-        new = statement.excluded
-        opened = sa.and_(_c.outcome == Outcome.NOT_RUN, new.outcome != Outcome.NOT_RUN)
-        both_open = sa.and_(_c.outcome == Outcome.PENDING, new.outcome == Outcome.PENDING)
-        result = await self._connection.execute(
-            statement.on_conflict_do_update(
-                index_elements=[_c.id],
-                set_={name: sa.case((opened, new[name]), else_=_c[name]) for name in _PLANNED}
-                | {"deadline": new.deadline},
-                where=sa.or_(opened, sa.and_(both_open, _c.deadline != new.deadline)),
-            ).returning(_c.id),
-            parameters,
-        )
-        return set(result.scalars())
+        return set((await insert_rows(self._connection, detection_executions, ordered, _or_open)).scalars())
 
     # --- dispatch ------------------------------------------------------------------------------------------
 
@@ -177,9 +187,7 @@ class Checks:
         """
         if rows:
             await self._hold([row["id"] for row in rows])
-            statement, parameters = update_rows(self._connection, detection_executions, rows)
-            released = statement.where(_DISPATCHED).values(status=CheckStatus.PENDING, lease_until=None)
-            await self._connection.execute(released, parameters)
+            await update_rows(self._connection, detection_executions, rows, _released_if_out)
 
     async def release_all(self) -> int:
         """Give back every dispatched check: what an embedded transport had in flight is gone after a restart."""
@@ -223,8 +231,7 @@ class Checks:
         Each row: ``id`` and the columns that change, the same ones in every row.
         """
         if rows:
-            statement, parameters = update_rows(self._connection, detection_executions, rows)
-            await self._connection.execute(statement.values(lease_until=None), parameters)
+            await update_rows(self._connection, detection_executions, rows, _settled)
 
     async def next_lease(self) -> datetime | None:
         """When the first lease of all runs out or ran out."""
@@ -255,8 +262,7 @@ class Checks:
         Each row: ``id``, ``lease_until``, ``execution_metadata``.
         """
         if rows:
-            statement, parameters = update_rows(self._connection, detection_executions, rows)
-            await self._connection.execute(statement.where(_DISPATCHED), parameters)
+            await update_rows(self._connection, detection_executions, rows, _if_out)
 
     async def _hold(self, ids: Sequence[UUID]) -> None:
         """Lock checks in the order in which everybody locks them."""

@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.sql.expression import ColumnCollection
 
 from checking_core.contracts import ExecutionFacts, LinkMessage, execution_id_of
-from checking_core.storage.batch import insert_rows, one_of
+from checking_core.storage.batch import Insert, insert_rows, one_of
 from checking_core.storage.tables import execution_results
 
 __all__ = ["Executions", "told_order"]
@@ -49,30 +49,12 @@ class Executions:
         return written
 
     async def _write(self, rows: list[dict[str, Any]]) -> dict[UUID, int]:
-        statement, parameters = insert_rows(self._connection, execution_results, rows)
-        new, old = statement.excluded, execution_results.c
-        told = {name: _told(new[name], old[name]) for name in _FACTS}
-        different = sa.or_(*(value.is_distinct_from(old[name]) for name, value in told.items()))
-        result = await self._connection.execute(
-            statement.on_conflict_do_update(
-                index_elements=[old.id],
-                set_=told | {name: new[name] for name in _OF_MESSAGE} | {"revision": old.revision + 1},
-                where=sa.and_(_later(new, old), different),
-            ).returning(old.id, old.revision),
-            parameters,
-        )
+        result = await insert_rows(self._connection, execution_results, rows, _or_revise)
         return {row.id: row.revision for row in result}
 
     async def _note_repeated(self, rows: list[dict[str, Any]]) -> None:
         """Remember when a result was last told, so that what was told before it stays older."""
-        statement, parameters = insert_rows(self._connection, execution_results, rows)
-        new, old = statement.excluded, execution_results.c
-        await self._connection.execute(
-            statement.on_conflict_do_update(
-                index_elements=[old.id], set_={"reported_at": new.reported_at}, where=_later(new, old)
-            ),
-            parameters,
-        )
+        await insert_rows(self._connection, execution_results, rows, _or_note)
 
     def _row(self, message: LinkMessage) -> dict[str, Any]:
         execution = message.execution
@@ -133,6 +115,24 @@ def told_order(message: LinkMessage) -> tuple[datetime, datetime]:
     """Sorts the messages of one link: by end of the execution, an unknown end first, then by their own time."""
     assert message.execution is not None  # noqa: S101 - callers pass link messages only
     return message.execution.finished_at or _NEVER, message.timestamp
+
+
+def _or_revise(statement: Insert) -> sa.Executable:
+    new, old = statement.excluded, execution_results.c
+    told = {name: _told(new[name], old[name]) for name in _FACTS}
+    different = sa.or_(*(value.is_distinct_from(old[name]) for name, value in told.items()))
+    return statement.on_conflict_do_update(
+        index_elements=[old.id],
+        set_=told | {name: new[name] for name in _OF_MESSAGE} | {"revision": old.revision + 1},
+        where=sa.and_(_later(new, old), different),
+    ).returning(old.id, old.revision)
+
+
+def _or_note(statement: Insert) -> sa.Executable:
+    new, old = statement.excluded, execution_results.c
+    return statement.on_conflict_do_update(
+        index_elements=[old.id], set_={"reported_at": new.reported_at}, where=_later(new, old)
+    )
 
 
 def _told(new: sa.ColumnElement[Any], old: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:

@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from uuid_utils.compat import uuid7
 
 from checking_core.contracts import LinkMessage
-from checking_core.storage.batch import insert_rows
+from checking_core.storage.batch import Insert, insert_rows
 from checking_core.storage.listing import Page, page_of
 from checking_core.storage.tables import operations
 
@@ -41,30 +41,8 @@ class Operations:
             told.setdefault(message.operation.operation_id, []).append(message)
         if not told:
             return set()
-        return await self._upsert([self._row(same) for _, same in sorted(told.items())])
-
-    async def _upsert(self, rows: list[dict[str, Any]]) -> set[UUID]:
-        statement, parameters = insert_rows(self._connection, operations, rows)
-        new, old = statement.excluded, operations.c
-        newer = sa.and_(new.state.is_not(None), sa.or_(old.state_at.is_(None), new.state_at > old.state_at))
-        named = sa.and_(old.name == "", new.name != "")
-        started = sa.and_(old.operation_start.is_(None), new.operation_start.is_not(None))
-        result = await self._connection.execute(
-            statement.on_conflict_do_update(
-                index_elements=[old.operation_id],
-                set_={
-                    "state": sa.case((newer, new.state), else_=old.state),
-                    "state_at": sa.case((newer, new.state_at), else_=old.state_at),
-                    "name": sa.case((named, new.name), else_=old.name),
-                    "operation_start": sa.case((started, new.operation_start), else_=old.operation_start),
-                    "metadata": sa.case((started, new.metadata), else_=old.metadata),
-                    "updated_at": new.updated_at,
-                },
-                where=sa.or_(newer, named, started),
-            ).returning(old.operation_id),
-            parameters,
-        )
-        return set(result.scalars())
+        rows = [self._row(same) for _, same in sorted(told.items())]
+        return set((await insert_rows(self._connection, operations, rows, _or_complete)).scalars())
 
     def _row(self, told: Sequence[LinkMessage]) -> dict[str, Any]:
         """What messages of one operation, oldest first, tell of it together."""
@@ -104,3 +82,22 @@ class Operations:
             query = query.where(operations.c.state == state)
         order = (operations.c.created_at.desc(), operations.c.id.desc())
         return await page_of(self._connection, query, order, page=page, size=size)
+
+
+def _or_complete(statement: Insert) -> sa.Executable:
+    new, old = statement.excluded, operations.c
+    newer = sa.and_(new.state.is_not(None), sa.or_(old.state_at.is_(None), new.state_at > old.state_at))
+    named = sa.and_(old.name == "", new.name != "")
+    started = sa.and_(old.operation_start.is_(None), new.operation_start.is_not(None))
+    return statement.on_conflict_do_update(
+        index_elements=[old.operation_id],
+        set_={
+            "state": sa.case((newer, new.state), else_=old.state),
+            "state_at": sa.case((newer, new.state_at), else_=old.state_at),
+            "name": sa.case((named, new.name), else_=old.name),
+            "operation_start": sa.case((started, new.operation_start), else_=old.operation_start),
+            "metadata": sa.case((started, new.metadata), else_=old.metadata),
+            "updated_at": new.updated_at,
+        },
+        where=sa.or_(newer, named, started),
+    ).returning(old.operation_id)

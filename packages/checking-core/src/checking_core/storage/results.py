@@ -11,7 +11,7 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from checking_core.storage.batch import insert_rows
+from checking_core.storage.batch import Insert, insert_rows
 from checking_core.storage.tables import detection_executions, detection_results, evidence_claims
 
 __all__ = ["Results"]
@@ -28,15 +28,13 @@ class Results:
         """Append results, each created now unless it says when; one whose id is there already stays as it is."""
         if rows:
             dated = [{"created_at": self._now, **row} for row in sorted(rows, key=lambda row: row["id"])]
-            statement, parameters = insert_rows(self._connection, detection_results, dated)
-            await self._connection.execute(statement.on_conflict_do_nothing(), parameters)
+            await insert_rows(self._connection, detection_results, dated, Insert.on_conflict_do_nothing)
 
     async def claim_records(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Note which records checks rest on: ``backend``, ``record_id``, ``check_id``, ``tier``."""
         if rows:
             ordered = sorted(rows, key=itemgetter("backend", "record_id", "check_id"))
-            statement, parameters = insert_rows(self._connection, evidence_claims, ordered)
-            await self._connection.execute(statement.on_conflict_do_nothing(), parameters)
+            await insert_rows(self._connection, evidence_claims, ordered, Insert.on_conflict_do_nothing)
 
     async def current_of_operation(self, operation_id: UUID) -> Sequence[sa.RowMapping]:
         """Every check of an operation with its current result, if it has one; ``raw_response`` left out."""
