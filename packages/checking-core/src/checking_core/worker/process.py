@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import sys
 from collections.abc import Collection, Mapping
 from difflib import get_close_matches
@@ -69,6 +70,7 @@ def run(
         worker = Worker(transport, topology, detectors, settings, host=host, drain=drain, watchdog=watchdog)
         await _serve(worker, transport, watchdog, sorted(detectors), within=drain + _GRACE)
 
+    gc.freeze()  # what is loaded by now stays: no collection has to look at it again
     try:
         asyncio.run(serve())
     except BaseExceptionGroup as group:

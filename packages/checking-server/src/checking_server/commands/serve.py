@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import socket
 from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -91,6 +92,7 @@ def _flow_of_its_own(settings: Settings, roles: Collection[Role]) -> Iterator[No
 async def _work(engine: Engine, roles: Collection[Role], *, drain: float) -> None:
     """Run without an API."""
     stop = asyncio.Event()
+    gc.freeze()  # what is loaded by now stays: no collection has to look at it again
     with stopped_by_signals(stop.set, within=drain + _GRACE):
         async with engine.running():
             print(f"checking runs {', '.join(sorted(roles))}", flush=True)
@@ -116,6 +118,7 @@ async def _serve(
     checkup = Checkup(engine.store, queues, rests_on_broker=engine.rests_on_broker, plugins=plugins.plugins)
     app = create_app(engine.store, checkup, names={*LOOPBACK_NAMES, host.lower()})
     server = ApiServer(app, drain=drain, on_ready=lambda: print(_READY.format(url=url, docs=SCHEMA_PATH), flush=True))
+    gc.freeze()  # what is loaded by now stays: no collection has to look at it again
     with stopped_by_signals(server.stop, within=drain + _GRACE):
         async with engine.running(), app.lifespan():
             await server.serve([listener])
