@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from enum import StrEnum
+from functools import lru_cache
 from typing import Any
 from uuid import UUID, uuid5
 
@@ -157,6 +158,7 @@ def identity(source: str, text: str) -> UUID:
         return uuid5(uuid5(_NAMESPACE, source), text)
 
 
+@lru_cache(maxsize=4096)  # everything that is told of an execution asks for it, several times in one transaction
 def execution_id_of(operation_id: UUID, link_id: UUID) -> UUID:
     """The row id of an execution: the same however often and in whatever order its messages arrive."""
     return uuid5(operation_id, link_id.hex)
