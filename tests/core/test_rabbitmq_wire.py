@@ -1,49 +1,34 @@
 """What the broker delivers, read: hostile properties cost nothing but themselves."""
 
 import asyncio
+import math
 import struct
+from contextlib import suppress
 from datetime import UTC, datetime
 
 import pamqp.frame
 import pytest
-from aiormq.abc import DeliveredMessage
 from hypothesis import given
 from hypothesis import strategies as st
-from pamqp.commands import Basic
+from pamqp.body import ContentBody
+from pamqp.commands import Basic, Channel
 from pamqp.header import ContentHeader
+from pamqp.heartbeat import Heartbeat
 
 from checking_core.transport import Message, Outgoing
-from checking_core.transport.rabbitmq_reader import _SealingReader
-from checking_core.transport.rabbitmq_wire import Writer, received, sealed
+from checking_core.transport.rabbitmq_reader import _Reader
+from checking_core.transport.rabbitmq_wire import Content, Writer, received
 
 NOW = datetime(2026, 11, 20, 19, 28, tzinfo=UTC)
 SIZE = struct.pack(">HHQ", Basic.frame_id, 0, 2)
 
 
-def delivered(payload: bytes) -> DeliveredMessage:
-    """As the connection hands it on: it decoded the sealed header."""
-    header = ContentHeader()
-    header.unmarshal(sealed(payload))
-    assert header.body_size == 2
-    return DeliveredMessage(delivery=Basic.Deliver("tag", 1, False, "", ""), header=header, body=b"{}", channel=None)
+def delivered(header: bytes) -> Content:
+    return Content(tag=1, header=header, body=b"{}")
 
 
 def read(dead: bool = False, **properties: object):
     return received(delivered(ContentHeader(0, 2, Basic.Properties(**properties)).marshal()), dead=dead)
-
-
-async def frames_of(data: bytes, count: int) -> list[bytes]:
-    """What a connection reads, in the pieces in which it reads."""
-    inner = asyncio.StreamReader()
-    inner.feed_data(data)
-    inner.feed_eof()
-    reader, frames = _SealingReader(inner), []
-    for _ in range(count):
-        assert not reader.at_eof()
-        head = await reader.readexactly(1) + await reader.readexactly(6)
-        frames.append(head + await reader.readexactly(struct.unpack(">I", head[3:])[0] + 1))
-    assert reader.at_eof()
-    return frames
 
 
 @given(st.binary(max_size=400))
@@ -112,24 +97,81 @@ def test_outside_of_the_dead_letters_a_death_is_history():
     assert read(headers={"x-death": [DEATH]}).message.headers == {}
 
 
-async def test_a_connection_gets_every_frame_and_only_content_headers_are_sealed():
-    header = ContentHeader(0, 2, Basic.Properties(message_id="7", headers={"a": "b"}))
-    method = pamqp.frame.marshal(Basic.Deliver("tag", 1, False, "", "key"), 3)
-    body = b"\x03\x00\x03\x00\x00\x00\x02{}\xce"
-    frames = await frames_of(method + pamqp.frame.marshal(header, 3) + body, 3)
-    assert [frames[0], frames[2]] == [method, body]
-    assert pamqp.frame.unmarshal(frames[1])[1] == 3
-    assert received(delivered(header.marshal()), dead=False).message == Message(
-        body=b"{}", message_id="7", headers={"a": "b"}
-    )
-    assert frames[1][7:-1] == sealed(header.marshal())
+DELIVER = pamqp.frame.marshal(Basic.Deliver("tag", 7, False, "", "key"), 3)
+
+
+def content(*parts: bytes, size: int) -> list[bytes]:
+    """The frames of a delivery that come after its first."""
+    header = pamqp.frame.marshal(ContentHeader(0, size, Basic.Properties(message_id="7")), 3)
+    return [header, *(pamqp.frame.marshal(ContentBody(part), 3) for part in parts)]
+
+
+async def pass_on(*frames: bytes) -> tuple[list[bytes], list[Content]]:
+    """What aiormq gets of these frames, in the pieces in which it reads, and what the receiver of channel 3 gets."""
+    inner = asyncio.StreamReader()
+    inner.feed_data(b"".join(frames))
+    inner.feed_eof()
+    contents: list[Content] = []
+    reader, passed = _Reader(inner, {3: contents.append}), []
+    reader._handed_out_at = math.inf  # no sign of life is due
+    with suppress(asyncio.IncompleteReadError):
+        while not reader.at_eof():
+            head = await reader.readexactly(1) + await reader.readexactly(6)
+            passed.append(head + await reader.readexactly(struct.unpack(">I", head[3:])[0] + 1))
+    return passed, contents
+
+
+@pytest.mark.parametrize("parts", [[b"{}"], [b"{", b"}"], []], ids=["whole", "in two frames", "empty"])
+async def test_a_delivery_goes_to_its_receiver_and_nowhere_else(parts):
+    ok = pamqp.frame.marshal(Basic.ConsumeOk("tag"), 3)
+    header, *bodies = content(*parts, size=len(b"".join(parts)))
+    passed, contents = await pass_on(ok, DELIVER, header, *bodies, ok)
+    assert passed == [ok, ok]
+    assert contents == [Content(7, header[7:-1], b"".join(parts))]
+
+
+async def test_frames_of_other_channels_may_come_in_between():
+    other = pamqp.frame.marshal(Basic.Deliver("tag", 8, False, "", "key"), 4)
+    ok = pamqp.frame.marshal(Basic.QosOk(), 4)
+    header, body = content(b"{}", size=2)
+    passed, contents = await pass_on(DELIVER, ok, header, other, ok, body)
+    assert passed == [ok, ok]
+    assert [each.body for each in contents] == [b"{}"]
+
+
+async def test_a_delivery_that_is_cut_off_by_the_end_of_its_channel_is_none():
+    close = pamqp.frame.marshal(Channel.Close(404, "gone", 60, 60), 3)
+    header, body = content(b"{}", size=2)
+    passed, contents = await pass_on(DELIVER, header, close, DELIVER, header, body)
+    assert passed == [close]
+    assert len(contents) == 1
+
+
+async def test_what_nobody_receives_is_dropped():
+    frames = [DELIVER, *content(b"{}", size=2)]
+    elsewhere = [frame[:1] + b"\x00\x05" + frame[3:] for frame in frames]
+    assert await pass_on(*elsewhere) == ([], [])
+
+
+async def test_a_frame_without_its_end_is_left_to_the_client_to_complain_of():
+    broken = DELIVER[:-1] + b"\x00"
+    assert await pass_on(broken) == ([broken], [])
+
+
+async def test_among_deliveries_alone_the_connection_still_lives():
+    inner = asyncio.StreamReader()
+    inner.feed_data(b"".join([DELIVER, *content(b"{}", size=2)]))
+    reader = _Reader(inner, {})
+    reader._handed_out_at = -math.inf
+    heartbeat = await reader.readexactly(1) + await reader.readexactly(6) + await reader.readexactly(1)
+    assert isinstance(pamqp.frame.unmarshal(heartbeat)[2], Heartbeat)
 
 
 async def test_a_broker_of_another_version_is_heard():
     inner = asyncio.StreamReader()
     inner.feed_data(b"AMQP\x00\x00\x09\x01")
     inner.feed_eof()
-    reader = _SealingReader(inner)
+    reader = _Reader(inner, {})
     assert await reader.readexactly(1) + await reader.readexactly(6) == b"AMQP\x00\x00\x09"
 
 

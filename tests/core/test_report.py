@@ -100,6 +100,7 @@ def check(outcome: Outcome = Outcome.ALERTED, met: Met | None = Met.YES, **field
         "late": False,
         "ambiguous": False,
         "in_control_window": False,
+        "tooling": False,
         "overridden": False,
         "time_to_detect_s": 12.0,
         "looks": 1,

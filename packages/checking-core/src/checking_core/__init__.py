@@ -36,9 +36,20 @@ if TYPE_CHECKING:
         QueryInvalidError,
         RetriableDetectionError,
     )
-    from checking_core.plugin import BaseWorker, Finding, Health, hookimpl
+    from checking_core.matching.record import Alert, Event, Match
+    from checking_core.plugin import (
+        BaseWorker,
+        Finding,
+        Health,
+        Rule,
+        SearchAnswer,
+        SearchDetector,
+        SearchRequest,
+        hookimpl,
+    )
 
 __all__ = [
+    "Alert",
     "Answer",
     "Ask",
     "BackendAuthFailedError",
@@ -51,6 +62,7 @@ __all__ = [
     "DetectionError",
     "DetectionResult",
     "DetectionTask",
+    "Event",
     "Evidence",
     "EvidenceClaim",
     "EvidenceKind",
@@ -58,6 +70,7 @@ __all__ = [
     "FatalDetectionError",
     "Finding",
     "Health",
+    "Match",
     "MatchTier",
     "NearMiss",
     "Outcome",
@@ -65,11 +78,15 @@ __all__ = [
     "QueryInvalidError",
     "Reason",
     "RetriableDetectionError",
+    "Rule",
+    "SearchAnswer",
+    "SearchDetector",
+    "SearchRequest",
     "Timing",
     "hookimpl",
 ]
 
-_ROOMS = ("errors", "contracts", "plugin")
+_ROOMS = ("errors", "contracts", "matching.record", "plugin")
 
 
 def __getattr__(name: str) -> object:

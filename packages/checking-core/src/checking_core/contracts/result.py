@@ -34,17 +34,19 @@ class ParsedResults(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class EvidenceClaim(msgspec.Struct, frozen=True, kw_only=True):
-    """This check rests on that record: gather decides who owns it."""
+    """This check rests on that record: gather decides who owns it. ``shared``: it sums up several things."""
 
     record_id: Annotated[str, msgspec.Meta(max_length=512)]
     tier: MatchTier
+    shared: bool = False
 
 
 class DetectionResult(msgspec.Struct, frozen=True, kw_only=True):
     """One answer.
 
     A worker of the original system sends the first block only: ``outcome`` is then ``None`` and the verdict is
-    judged from ``detected`` and ``status``. ``parsed_results`` is a ``ParsedResults`` when our worker writes it and
+    judged from ``detected`` and ``status``. ``lift``: matches for each hit of the control window. ``tooling``: the rule
+    also fires on the red team's own process. ``parsed_results`` is a ``ParsedResults`` when our worker writes it and
     plain JSON when it is read. ``final`` is false when the check has to be asked again later.
     """
 
@@ -71,6 +73,9 @@ class DetectionResult(msgspec.Struct, frozen=True, kw_only=True):
     reason: Reason | None = None
     match_tier: MatchTier | None = None
     claims: tuple[EvidenceClaim, ...] = ()
+    in_control_window: bool = False
+    lift: float | None = None
+    tooling: bool = False
     event_at: datetime | None = None
     indexed_at: datetime | None = None
     alert_at: datetime | None = None

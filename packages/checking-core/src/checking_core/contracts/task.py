@@ -16,7 +16,10 @@ Span: TypeAlias = Annotated[float, msgspec.Meta(ge=0, le=30 * 86_400)]
 
 
 class ExecutionContext(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What the worker knows of the execution. Times are aware; ``clock`` says whose clock the window is on."""
+    """What the worker knows of the execution. Times are aware; ``clock`` says whose clock the window is on.
+
+    ``addresses`` are those of its host, ``agent_pid`` is the red team's own process there.
+    """
 
     agent_host: str
     agent_paw: str = ""
@@ -35,6 +38,9 @@ class ExecutionContext(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=
     finished_at: datetime | None = None
     clock: Clock = Clock.MESSAGE
     host_aliases: tuple[str, ...] = ()
+    addresses: tuple[str, ...] = ()
+    agent_pid: int | None = None
+    operation_started_at: datetime | None = None
 
 
 class Timing(msgspec.Struct, frozen=True, kw_only=True):

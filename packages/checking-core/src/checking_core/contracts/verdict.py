@@ -107,9 +107,11 @@ class Reason(StrEnum):
     RULE_MISSING = "rule_missing"
     RULE_DISABLED = "rule_disabled"
     ALERT_OTHER_HOST = "alert_other_host"
+    ALERT_OTHER_RULE = "alert_other_rule"
     ALERT_OUTSIDE_WINDOW = "alert_outside_window"
     ALERT_FIELDS_INCOMPLETE = "alert_fields_incomplete"
     SUPPRESSED = "suppressed"
+    TOOLING = "tooling"
     IN_CONTROL_WINDOW = "in_control_window"
     EXECUTION_FAILED = "execution_failed"
     EXECUTION_SKIPPED = "execution_skipped"
@@ -149,7 +151,11 @@ class Axes(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Evidence(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A record that proves a verdict. ``id`` is unique within the backend; ``fields`` come from it unchanged."""
+    """A record that proves a verdict. ``id`` is unique within the backend; ``fields`` come from it unchanged.
+
+    ``tier`` and ``matched`` say what ties it to the execution. ``sha256`` is that of the whole record as the backend
+    gave it, of which ``fields`` may be a part.
+    """
 
     kind: EvidenceKind
     id: str
@@ -162,6 +168,9 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     alert_at: datetime | None = None
     url: str | None = None
     fields: dict[str, Any] = {}
+    tier: MatchTier | None = None
+    matched: tuple[str, ...] = ()
+    sha256: str | None = None
 
 
 class NearMiss(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -11,6 +11,7 @@ import msgspec
 from pydantic import ValidationError
 
 from checking_core.contracts import DetectionConfig, canonical_config
+from checking_core.contracts.attack_renames import RENAMED
 from checking_core.expectations.document import Document, Path, read_document
 from checking_core.expectations.model import OWN_KEYS, Header, WrittenExpectation
 from checking_core.expectations.problem import ExpectationsError, LintCode, LintMessage
@@ -40,7 +41,7 @@ class Expectations(msgspec.Struct, frozen=True):
     """All expectations of a deployment, and the techniques that ATT&CK has renamed (old id to new)."""
 
     items: tuple[Expectation, ...] = ()
-    renamed: Mapping[str, str] = {}
+    renamed: Mapping[str, str] = RENAMED
 
 
 class Written(msgspec.Struct, frozen=True):
@@ -74,7 +75,7 @@ class Reading(msgspec.Struct):
 def load(
     paths: Sequence[FilePath],
     *,
-    renamed: Mapping[str, str] | None = None,
+    renamed: Mapping[str, str] = RENAMED,
     plugin_keys: Collection[str] = (),
     backends: Collection[str] | None = None,
 ) -> Expectations:
@@ -82,7 +83,7 @@ def load(
 
     Args:
         paths: files and folders; a file reached twice is read once.
-        renamed: old to new technique ids, followed on both sides.
+        renamed: old to new technique ids, followed on both sides; ATT&CK's own unless told otherwise.
         plugin_keys: further keys of an expectation, from the configurations of installed plugins.
         backends: names of the configured ones; another is refused. ``None``: any may be named.
 
@@ -94,11 +95,11 @@ def load(
         reading.problems += [problem for item in reading.written for problem in unknown_backends(item, backends)]
     if reading.problems:
         raise ExpectationsError(*reading.problems)
-    return Expectations(tuple(written.expectation for written in reading.written), renamed or {})
+    return Expectations(tuple(written.expectation for written in reading.written), renamed)
 
 
 def read(
-    paths: Sequence[FilePath], *, renamed: Mapping[str, str] | None = None, plugin_keys: Collection[str] = ()
+    paths: Sequence[FilePath], *, renamed: Mapping[str, str] = RENAMED, plugin_keys: Collection[str] = ()
 ) -> Reading:
     """As ``load``, but every problem is told and everything that can be used is returned."""
     reading = Reading()
@@ -108,7 +109,7 @@ def read(
         except ExpectationsError as error:
             reading.problems.extend(error.problems)
             continue
-        _FileReader(document, reading, renamed or {}, frozenset(plugin_keys)).read()
+        _FileReader(document, reading, renamed, frozenset(plugin_keys)).read()
     reading.problems.extend(_duplicates(reading.written))
     return reading
 

@@ -14,6 +14,7 @@ from typing import TypeAlias
 import msgspec
 
 from checking_core.contracts import ExecutionFacts, OperationFacts
+from checking_core.contracts.technique import current_technique, lineage_of
 from checking_core.expectations.model import When
 
 __all__ = ["Condition", "Subject", "compile_when", "platform_of", "subject_of"]
@@ -76,7 +77,7 @@ def subject_of(execution: ExecutionFacts, operation: OperationFacts, renamed: Ma
         ability=(procedure.id or "").lower(),
         procedure=procedure.name.lower(),
         commands=tuple(text for text in texts if text),
-        lineage=_lineage(procedure.technique_id, renamed),
+        lineage=lineage_of(procedure.technique_id or "", renamed),
         tactic=_tactic(procedure.tactic or ""),
         platform=platform_of(execution.platform),
         hosts=(host, host.partition(".")[0]),
@@ -123,7 +124,7 @@ def _tactics(wanted: tuple[str, ...]) -> Test:
 
 
 def _technique(wanted: tuple[str, ...], renamed: Mapping[str, str]) -> Test:
-    ids = frozenset(name for text in wanted for name in (text.upper(), _follow(text.upper(), renamed)))
+    ids = frozenset(name for text in wanted for name in (text.upper(), current_technique(text, renamed)))
     return lambda subject: not ids.isdisjoint(subject.lineage)
 
 
@@ -141,24 +142,3 @@ def _command(wanted: tuple[str, ...]) -> Test:
 
 def _tactic(text: str) -> str:
     return text.lower().replace(" ", "-").replace("_", "-")
-
-
-def _lineage(technique: str | None, renamed: Mapping[str, str]) -> frozenset[str]:
-    """Every id under which a technique may be asked for: itself, its parent, and what these are called now."""
-    if not technique:
-        return frozenset()
-    own = technique.upper()
-    lineage = {own, own.partition(".")[0]}
-    for name in tuple(lineage):
-        now = _follow(name, renamed)
-        lineage |= {now, now.partition(".")[0]}
-    return frozenset(lineage)
-
-
-def _follow(technique: str, renamed: Mapping[str, str]) -> str:
-    """The newest id; a circle of renames ends where it closes."""
-    seen = {technique}
-    while (newer := renamed.get(technique, technique)) not in seen:
-        seen.add(newer)
-        technique = newer
-    return technique

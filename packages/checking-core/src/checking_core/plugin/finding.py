@@ -39,6 +39,9 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     evidence: tuple[Evidence, ...] = ()
     near_misses: tuple[NearMiss, ...] = ()
     claims: tuple[EvidenceClaim, ...] = ()
+    in_control_window: bool = False
+    lift: float | None = None
+    tooling: bool = False
     raw_response: Any = None
     query_sent: str | None = None
     searched_from: datetime | None = None

@@ -95,6 +95,7 @@ class ReportedCheck(msgspec.Struct, frozen=True, kw_only=True):
     late: bool
     ambiguous: bool
     in_control_window: bool
+    tooling: bool
     overridden: bool
     time_to_detect_s: float | None
     looks: int

@@ -99,6 +99,7 @@ _DETAILS = (
     "late",
     "ambiguous",
     "in_control_window",
+    "tooling",
     "overridden",
     "time_to_detect_s",
     "looks",

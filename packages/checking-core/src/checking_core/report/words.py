@@ -26,6 +26,8 @@ MET = {Met.YES: "met", Met.NO: "NOT met", Met.UNKNOWN: "unknown", None: ""}
 
 UNCHECKED = {Unchecked.CLEANUP: "cleanup, not checked", Unchecked.NOTHING_EXPECTED: "nothing expected"}
 
+_FLAGS = ("late", "ambiguous", "in_control_window", "tooling", "overridden")
+
 
 def moment(when: datetime | None) -> str:
     """To the second, in UTC."""
@@ -60,7 +62,9 @@ def why_of(check: ReportedCheck) -> str:
         waits = f"asked again {moment(check.next_look_at)}" if check.next_look_at else check.status.value
         return "; ".join(filter(None, (waits, check.note)))
     took = f"after {check.time_to_detect_s:.0f} s" if check.time_to_detect_s is not None else ""
-    flags = [name for name in ("late", "ambiguous", "in_control_window", "overridden") if getattr(check, name)]
+    flags = [
+        name for name in ("late", "ambiguous", "in_control_window", "tooling", "overridden") if getattr(check, name)
+    ]
     missed = sum(check.near_misses.values())
     near = f"{missed} near {'miss' if missed == 1 else 'misses'}" if missed else ""
     reason = check.reason.value if check.reason else ""

@@ -14,7 +14,7 @@ from sqlalchemy.sql.expression import ColumnCollection
 
 from checking_core.contracts import ExecutionFacts, LinkMessage, execution_id_of
 from checking_core.storage.batch import Insert, insert_rows, one_of
-from checking_core.storage.tables import execution_results
+from checking_core.storage.tables import execution_results, operations
 
 __all__ = ["Executions", "told_order"]
 
@@ -78,8 +78,12 @@ class Executions:
         }
 
     async def by_ids(self, ids: Sequence[UUID]) -> dict[UUID, sa.RowMapping]:
-        """Executions by row id, without the bulky columns."""
-        query = sa.select(*_SLIM).where(one_of(self._connection, execution_results.c.id, ids))
+        """Executions by row id with their ``operation_started_at``, without the bulky columns."""
+        query = (
+            sa.select(*_SLIM, operations.c.operation_start.label("operation_started_at"))
+            .join(operations, operations.c.operation_id == execution_results.c.operation_id)
+            .where(one_of(self._connection, execution_results.c.id, ids))
+        )
         return {row["id"]: row for row in (await self._connection.execute(query)).mappings()}
 
     async def of_operation(self, operation_id: UUID) -> Sequence[sa.RowMapping]:

@@ -176,6 +176,7 @@ detection_results = sa.Table(
     sa.Column("late", sa.Boolean, nullable=False),
     sa.Column("ambiguous", sa.Boolean, nullable=False),
     sa.Column("in_control_window", sa.Boolean, nullable=False),
+    sa.Column("tooling", sa.Boolean, nullable=False),
     sa.Column("overridden", sa.Boolean, nullable=False),
     sa.Column("lift", sa.Float),
     _time("event_at"),
@@ -204,6 +205,7 @@ evidence_claims = sa.Table(
     sa.Column("record_id", sa.String(512), primary_key=True),
     sa.Column("check_id", sa.ForeignKey(detection_executions.c.id, ondelete="CASCADE"), primary_key=True),
     enum_column("tier", MatchTier, nullable=False),
+    sa.Column("shared", sa.Boolean, nullable=False),
     sa.Index(None, "check_id"),
 )
 

@@ -17,7 +17,7 @@ from aiormq.exceptions import AMQPError, AuthenticationError, InvalidFrameError,
 from yarl import URL
 
 from checking_core.errors import BrokerUnavailableError, CheckingError, ConfigurationError
-from checking_core.transport.rabbitmq_reader import SealingFactory
+from checking_core.transport.rabbitmq_reader import ConsumingConnection
 
 __all__ = ["BROKEN", "Channel", "Connection", "Link", "open_channel"]
 
@@ -152,8 +152,8 @@ class Link:
 
     async def _connect(self) -> Connection:
         name = f"checking {self._purpose} {socket.gethostname()} {os.getpid()}"
-        factory = SealingFactory() if self._consumes else None
-        connection = Connection(self._url, transport_factory=factory, client_properties={"connection_name": name})
+        kind = ConsumingConnection if self._consumes else Connection
+        connection = kind(self._url, client_properties={"connection_name": name})
         try:
             async with asyncio.timeout(_ANSWER_WITHIN):
                 await connection.connect()

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import ExitStack
 from functools import partial
 from math import inf
-from typing import TypeAlias
+from typing import TypeAlias, cast
 
 import msgspec
 import structlog
@@ -19,8 +19,9 @@ from checking_core.errors import BrokerUnavailableError, ConfigurationError
 from checking_core.transport.base import Delivery, Message
 from checking_core.transport.collect import Collector
 from checking_core.transport.rabbitmq_link import Channel, Link
+from checking_core.transport.rabbitmq_reader import ConsumingConnection
 from checking_core.transport.rabbitmq_topology import QueueDeclaration, declare_queue
-from checking_core.transport.rabbitmq_wire import received
+from checking_core.transport.rabbitmq_wire import Content, received
 from checking_core.transport.topology import HEADER_FIRST_QUEUE, HEADER_REASON
 
 __all__ = ["RabbitDelivery", "RabbitSubscription"]
@@ -166,20 +167,21 @@ class RabbitSubscription:
 
     async def _consume(self, channel: Channel) -> None:
         queue = self._declaration.queue
+        cast("ConsumingConnection", channel.connection).receivers[channel.number] = partial(self._receive, channel)
         with self._link.errors():
             try:
                 async with asyncio.timeout(_ANSWER_WITHIN):
                     await channel.basic_qos(prefetch_count=self._prefetch)
-                    consuming = await channel.basic_consume(queue, partial(self._receive, channel))
+                    consuming = await channel.basic_consume(queue, _received_elsewhere)
             except ChannelAccessRefused as error:
                 raise ConfigurationError(f"user {self._link.user} may not read queue {queue}: grant it") from error
         self._consumer_tag = consuming.consumer_tag or ""
 
-    async def _receive(self, channel: Channel, delivered: DeliveredMessage) -> None:
+    def _receive(self, channel: Channel, content: Content) -> None:
         if channel is self._channel:
-            message, tries = received(delivered, dead=self._dead)
+            message, tries = received(content, dead=self._dead)
             delivery = RabbitDelivery(message, self._declaration.queue, tries)
-            self._arrived.append((delivery, delivered.delivery_tag or 0))
+            self._arrived.append((delivery, content.tag))
             self._collector.wake()
 
     def _ready(self) -> int:
@@ -239,6 +241,10 @@ class RabbitSubscription:
         self._collector.wake()
         if not self._ending:
             log.warning("consumer_lost", queue=self._declaration.queue, on_loan=len(self._lost))
+
+
+async def _received_elsewhere(_: DeliveredMessage) -> None:
+    """What aiormq wants to know of a consumer, and never calls: see ``ConsumingConnection``."""
 
 
 async def _returned(tags: Sequence[int], channel: Channel) -> None:

@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 from uuid import uuid4
 
 import pamqp.frame
-from aiormq.abc import DeliveredMessage
 from pamqp.body import ContentBody
 from pamqp.commands import Basic
 from pamqp.header import ContentHeader
@@ -17,16 +16,21 @@ from pamqp.header import ContentHeader
 from checking_core.transport.base import Message, Outgoing
 from checking_core.transport.topology import HEADER_FIRST_QUEUE, HEADER_REASON
 
-__all__ = ["Received", "Writer", "id_of", "received", "sealed"]
+__all__ = ["Content", "Received", "Writer", "id_of", "received"]
 
 _PERSISTENT = 2
-_SEAL = "p"
-_SEALED = struct.Struct(">HIB1scI")  # flags, length of the table, its one key, type and length of a byte array
-_HEADERS_ONLY = Basic.Properties.flags["headers"]
 _LONGEST_READ = 16 * 1024  # real properties have a few hundred bytes; reading a table costs the square of its length
 
 _BROKERS_OWN = ("x-death", "x-delivery-count", "x-first-death-", "x-last-death-")
 _UNREADABLE = (ValueError, ArithmeticError, OSError, RecursionError, struct.error)
+
+
+class Content(NamedTuple):
+    """A delivery: its tag, its content header as it came, and its body."""
+
+    tag: int
+    header: bytes
+    body: bytes
 
 
 class Received(NamedTuple):
@@ -89,40 +93,28 @@ def id_of(message: Message) -> str:
     return message.message_id or str(uuid4())
 
 
-def sealed(payload: bytes) -> bytes:
-    """A content header with the same size of the body and, for properties, all of the given one as opaque bytes.
-
-    One property that cannot be decoded (a time beyond the year 9999, a byte that is no UTF-8) would end the
-    connection, with all its consumers, and again whenever the message is delivered: so nothing is decoded on the way,
-    and ``received`` opens the seal for one message alone.
-    """
-    seal = _SEALED.pack(_HEADERS_ONLY, len(payload) + _SEALED.size - 6, 1, _SEAL.encode(), b"x", len(payload))
-    return payload[:12] + seal + payload
-
-
-def received(delivered: DeliveredMessage, *, dead: bool) -> Received:
+def received(content: Content, *, dead: bool) -> Received:
     """What was delivered. Properties that cannot be read are as good as absent: the body speaks for itself.
 
     Args:
-        delivered: with its properties sealed.
+        content: as it was delivered.
         dead: taken from the dead letters; those that the broker made get our headers for reason and first queue.
     """
-    properties = _opened(delivered)
+    properties = _properties(content.header)
     headers = properties.headers or {}
     texts = dict(_texts(headers))
     if dead:
         texts.update(_obituary(headers))
-    message = Message(body=delivered.body, message_id=properties.message_id or "", headers=texts)
+    message = Message(body=content.body, message_id=properties.message_id or "", headers=texts)
     count = headers.get("x-delivery-count")
     return Received(message, count if type(count) is int and count > 0 else 0)
 
 
-def _opened(delivered: DeliveredMessage) -> Basic.Properties:
-    seal: Any = (delivered.header.properties.headers or {}).get(_SEAL, b"")
+def _properties(payload: bytes) -> Basic.Properties:
     header = ContentHeader()
-    if len(seal) <= _LONGEST_READ:
+    if len(payload) <= _LONGEST_READ:
         try:
-            header.unmarshal(bytes(seal))
+            header.unmarshal(payload)
         except _UNREADABLE:
             return Basic.Properties()
     return header.properties

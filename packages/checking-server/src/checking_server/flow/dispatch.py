@@ -164,7 +164,13 @@ def _released(check: Row, error: PublishError, now: datetime) -> dict[str, Any]:
 
 def _context(execution: Row) -> ExecutionContext:
     agent = execution["agent"] or {}
-    return ExecutionContext(user=agent.get("user"), **{name: execution[name] for name in _SAME_NAME})
+    return ExecutionContext(
+        user=agent.get("user"),
+        addresses=tuple(agent.get("ips") or ()),
+        agent_pid=agent.get("pid"),
+        **{name: execution[name] for name in _SAME_NAME},
+    )
 
 
-_SAME_NAME = tuple(name for name in ExecutionContext.__struct_fields__ if name not in ("user", "host_aliases"))
+_FROM_AGENT = ("user", "addresses", "agent_pid", "host_aliases")
+_SAME_NAME = tuple(name for name in ExecutionContext.__struct_fields__ if name not in _FROM_AGENT)

@@ -156,6 +156,7 @@ class _Batch:
                 "record_id": claim.record_id,
                 "check_id": check["id"],
                 "tier": claim.tier,
+                "shared": claim.shared,
             }
             for claim in result.claims
         ]

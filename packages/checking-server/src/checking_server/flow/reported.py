@@ -79,7 +79,7 @@ def _check(row: Row, now: datetime) -> ReportedCheck:
     )
 
 
-_FLAGS = ("late", "ambiguous", "in_control_window", "overridden")
+_FLAGS = ("late", "ambiguous", "in_control_window", "tooling", "overridden")
 _SAME_NAME = ("reason", "met", "match_tier", "time_to_detect_s", *_FLAGS)
 
 _NO_VERDICT: dict[str, Any] = {

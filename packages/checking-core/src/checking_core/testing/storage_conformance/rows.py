@@ -201,6 +201,7 @@ def result_row(check: Any, outcome: Outcome = Outcome.ALERTED, **columns: Any) -
         "late": False,
         "ambiguous": False,
         "in_control_window": False,
+        "tooling": False,
         "overridden": False,
         "lift": None,
         "event_at": at(2.5),

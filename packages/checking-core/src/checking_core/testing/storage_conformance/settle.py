@@ -117,7 +117,7 @@ class SettleRules:
     async def test_a_record_is_claimed_once_by_each_check(self, store: Store) -> None:
         ids = await planned(store, 2)
         claims: list[Row] = [
-            {"backend": "splunk", "record_id": "7:42", "check_id": key, "tier": MatchTier.PROCESS}
+            {"backend": "splunk", "record_id": "7:42", "check_id": key, "tier": MatchTier.PROCESS, "shared": False}
             for key in sorted(ids)
         ]
         for batch in (claims, claims[::-1], [*claims, *claims]):

@@ -1,0 +1,199 @@
+"""The answers of one look, sifted, become a finding: answers, evidence, near misses, claims, times. Pure."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from checking_core.contracts import (
+    Answer,
+    Ask,
+    Evidence,
+    EvidenceClaim,
+    EvidenceKind,
+    MatchTier,
+    NearMiss,
+    Prevention,
+    Reason,
+)
+from checking_core.matching.record import Alert, AnyRecord
+from checking_core.matching.sift import Matched, Rejected, Sifted
+from checking_core.matching.tiers import RANK
+from checking_core.plugin.finding import Finding
+
+__all__ = ["WEAK", "Answered", "assemble"]
+
+_KINDS = {Ask.ALERT: EvidenceKind.ALERT, Ask.RULE: EvidenceKind.MATCH, Ask.TELEMETRY: EvidenceKind.EVENT}
+"""What a record proves depends on the question that brought it, whatever it is called there."""
+_BEST = (Prevention.BLOCKED, Prevention.TERMINATED, Prevention.NOT_BLOCKED)
+WEAK = RANK[MatchTier.ARTEFACT] + 1
+"""From this rank of a tier on the same might happen without any attack."""
+_MOST_EVIDENCE = 100
+_LONGEST_ID = 512
+
+
+class Answered(msgspec.Struct, frozen=True, kw_only=True):
+    """One question's answer: its candidates told apart, and those of the control window if that was asked.
+
+    ``sifted`` is ``None`` where the question could not be answered at all.
+    """
+
+    sifted: Sifted | None
+    control: Sifted | None = None
+    complete: bool = True
+    reason: Reason | None = None
+    query_sent: str | None = None
+    raw: Sequence[Mapping[str, Any]] = ()
+    messages: tuple[str, ...] = ()
+    clock_offset: float | None = None
+
+    @property
+    def noisy(self) -> bool:
+        """Whether the same happens without any attack."""
+        return self.control is not None and bool(self.control.matched)
+
+    @property
+    def answer(self) -> Answer:
+        """A yes that would also have been one before the operation is none."""
+        if self.sifted is None:
+            return Answer.UNKNOWN
+        weak = self.noisy and self.sifted.tier is not None and RANK[self.sifted.tier] >= WEAK
+        return Answer.UNKNOWN if weak and self.sifted.answer is Answer.YES else self.sifted.answer
+
+
+def assemble(
+    answered: Mapping[Ask, Answered], *, asked: frozenset[Ask], reason: Reason | None = None, **about: Any
+) -> Finding:
+    """The finding of one look.
+
+    Args:
+        answered: by question; whether something was blocked is read off the alerts.
+        asked: the questions of the check.
+        reason: what is known of the rule that kept quiet; the answers' own otherwise.
+        about: fields of the finding that do not depend on the answers.
+    """
+    proving = [(ask, found.sifted) for ask, found in answered.items() if ask in _KINDS and found.sifted is not None]
+    matched = [(ask, candidate) for ask, sifted in proving for candidate in sifted.matched]
+    missed = [(ask, candidate) for ask, sifted in proving for candidate in (*sifted.undecided, *sifted.rejected)]
+    alerts = [found.record for ask, found in matched if ask is Ask.ALERT and isinstance(found.record, Alert)]
+    controls = [found for found in answered.values() if found.noisy]
+    said = {ask: found.answer for ask, found in answered.items() if ask in asked}
+    return Finding(
+        alert=said.get(Ask.ALERT, Answer.NOT_ASKED),
+        rule=said.get(Ask.RULE, Answer.NOT_ASKED),
+        telemetry=said.get(Ask.TELEMETRY, Answer.NOT_ASKED),
+        alive=said.get(Ask.ALIVE, Answer.NOT_ASKED),
+        prevention=_prevention(answered[Ask.ALERT], alerts) if Ask.PREVENTION in asked else Prevention.NOT_ASKED,
+        complete=all(found.complete for found in answered.values()),
+        reason=reason or _reason(answered),
+        match_tier=min((found.tie.tier for _, found in matched), key=RANK.__getitem__, default=None),
+        evidence=tuple(_evidence(_KINDS[ask], found) for ask, found in matched[:_MOST_EVIDENCE]),
+        near_misses=tuple(_near_miss(_KINDS[ask], candidate) for ask, candidate in missed),
+        claims=_claims(found for _, found in matched),
+        in_control_window=bool(controls),
+        lift=min((_lift(found) for found in controls), default=None),
+        tooling=any(candidate.reason is Reason.TOOLING for _, candidate in missed),
+        raw_response={ask.value: list(found.raw[:_MOST_EVIDENCE]) for ask, found in answered.items()},
+        query_sent="\n".join(f"{ask}: {found.query_sent}" for ask, found in answered.items() if found.query_sent)
+        or None,
+        event_at=_first(found.record.event_at for _, found in matched),
+        indexed_at=_first(found.record.indexed_at for _, found in matched),
+        alert_at=_first(alert.created_at for alert in alerts),
+        clock_offset=next((found.clock_offset for found in answered.values() if found.clock_offset is not None), None),
+        **about,
+    )
+
+
+def _prevention(answered: Answered, alerts: Sequence[Alert]) -> Prevention:
+    """What the alerts of this execution tell; a product that stops something says so in an alert."""
+    told = {alert.prevention for alert in alerts}
+    if best := next((state for state in _BEST if state in told), None):
+        return best
+    return Prevention.NOT_BLOCKED if answered.answer is Answer.NO else Prevention.UNKNOWN
+
+
+def _reason(answered: Mapping[Ask, Answered]) -> Reason | None:
+    """What is known of a miss: what spoiled the answer, else the nearest candidate's reason."""
+    if given := next((found.reason for found in answered.values() if found.reason), None):
+        return given
+    unseen = [
+        found for ask, found in answered.items() if ask in (Ask.ALERT, Ask.RULE) and found.answer is not Answer.YES
+    ]
+    if any(found.noisy for found in unseen):
+        return Reason.IN_CONTROL_WINDOW
+    nearest = [
+        candidate.reason
+        for found in unseen
+        if found.sifted is not None
+        for candidate in (*found.sifted.undecided[:1], *found.sifted.rejected[:1])
+    ]
+    return nearest[0] if nearest else None
+
+
+def _lift(found: Answered) -> float:
+    ours = len(found.sifted.matched) if found.sifted else 0
+    return ours / max(len(found.control.matched) if found.control else 0, 1)
+
+
+def _evidence(kind: EvidenceKind, found: Matched) -> Evidence:
+    record = found.record
+    return Evidence(
+        kind=kind,
+        id=_name(record),
+        title=record.title,
+        rule=record.rule,
+        severity=record.severity if isinstance(record, Alert) else None,
+        host=next(iter(record.hosts), None),
+        event_at=record.event_at,
+        indexed_at=record.indexed_at,
+        alert_at=record.created_at if isinstance(record, Alert) else None,
+        url=record.url,
+        fields=dict(record.fields),
+        tier=found.tie.tier,
+        matched=found.tie.fields,
+        sha256=_digest(record),
+    )
+
+
+def _near_miss(kind: EvidenceKind, candidate: Rejected) -> NearMiss:
+    record = candidate.record
+    return NearMiss(
+        kind=kind,
+        id=_name(record),
+        reason=candidate.reason,
+        title=record.title,
+        host=next(iter(record.hosts), None),
+        event_at=record.event_at,
+    )
+
+
+def _claims(matched: Iterable[Matched]) -> tuple[EvidenceClaim, ...]:
+    found = {
+        _name(candidate.record): EvidenceClaim(
+            record_id=_name(candidate.record),
+            tier=candidate.tie.tier,
+            shared=candidate.record.event_until is not None,
+        )
+        for candidate in matched
+    }
+    return tuple(found.values())
+
+
+def _name(record: AnyRecord) -> str:
+    """Its id, or where that is too long to be stored its beginning and a digest: two records are never one."""
+    if len(record.id) <= _LONGEST_ID:
+        return record.id
+    digest = hashlib.sha256(record.id.encode(errors="surrogatepass")).hexdigest()
+    return f"{record.id[: _LONGEST_ID - len(digest) - 1]} {digest}"
+
+
+def _digest(record: AnyRecord) -> str:
+    return hashlib.sha256(msgspec.json.encode(record, order="deterministic", enc_hook=str)).hexdigest()
+
+
+def _first(moments: Iterable[datetime | None]) -> datetime | None:
+    return min((moment for moment in moments if moment is not None), default=None)

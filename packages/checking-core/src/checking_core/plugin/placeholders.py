@@ -1,0 +1,95 @@
+"""``${agent_host}`` in a query becomes a literal of the query's language. Pure.
+
+The values come from the target and from whoever attacks it: each plugin says how its language quotes them, and nothing
+is ever put in as it is.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from difflib import get_close_matches
+from typing import Protocol, TypeAlias
+
+from checking_core.contracts import ExecutionContext
+from checking_core.errors import QueryInvalidError
+from checking_core.matching.identity import Identity
+from checking_core.matching.window import Windows
+
+__all__ = ["HOST_PLACEHOLDERS", "PLACEHOLDERS", "Quote", "Values", "fill", "placeholders_in", "values_of"]
+
+Values: TypeAlias = Mapping[str, tuple[str, ...]]
+"""What stands behind each name: nothing, one text, or several."""
+
+PLACEHOLDERS = ("agent_host", "host_names", "command", "pid", "user", "started_at", "finished_at", "marker")
+HOST_PLACEHOLDERS = frozenset({"agent_host", "host_names"})
+"""A query that has one of these asks for that host alone."""
+
+_PLACEHOLDER = re.compile(r"\$\{([^{}]*)\}")
+
+
+class Quote(Protocol):
+    """How a language writes values."""
+
+    def __call__(self, values: tuple[str, ...], *, quoted: bool) -> str:
+        """The values as one literal or, where there are several, as a list.
+
+        Args:
+            values: at least one, hostile.
+            quoted: the literal stands within quotes that the query has already: escape the text, add no quotes.
+        """
+        ...
+
+
+def placeholders_in(query: str) -> frozenset[str]:
+    """The names that a query uses."""
+    return frozenset(_PLACEHOLDER.findall(query))
+
+
+def values_of(context: ExecutionContext, identity: Identity, windows: Windows) -> Values:
+    """What the placeholders of an execution's queries stand for."""
+    names = tuple(sorted({context.agent_host, *context.host_aliases, *identity.host.names} - {""}))
+    found: dict[str, object] = {
+        "agent_host": context.agent_host,
+        "command": context.plaintext_command or context.command,
+        "pid": context.pid,
+        "user": context.user,
+        "started_at": windows.run.start.isoformat(),
+        "finished_at": windows.run.end.isoformat(),
+        "marker": identity.marker,
+    }
+    single = {name: (str(value),) if value not in (None, "") else () for name, value in found.items()}
+    return {**single, "host_names": names}
+
+
+def fill(query: str, values: Values, quote: Quote) -> str:
+    """The query with a literal in place of each placeholder.
+
+    Raises:
+        QueryInvalidError: a placeholder is unknown, or this execution has no such value.
+    """
+
+    def literal(found: re.Match[str]) -> str:
+        name = found[1]
+        if name not in values:
+            nearest = (get_close_matches(name, PLACEHOLDERS, n=1, cutoff=0) or PLACEHOLDERS)[0]
+            raise QueryInvalidError(f"the query has the unknown placeholder ${{{name[:50]}}}; did you mean {nearest}?")
+        if not values[name]:
+            raise QueryInvalidError(f"the query has the placeholder ${{{name}}}, which this execution does not tell")
+        return quote(values[name], quoted=_within_quotes(query, found.start()))
+
+    return _PLACEHOLDER.sub(literal, query)
+
+
+def _within_quotes(query: str, place: int) -> bool:
+    """Whether a quote is open at this place. A backslash escapes the next character, as in every language we know."""
+    open_quote = ""
+    characters = iter(query[:place])
+    for character in characters:
+        if character == "\\":
+            next(characters, None)
+        elif open_quote:
+            open_quote = "" if character == open_quote else open_quote
+        elif character in "\"'":
+            open_quote = character
+    return bool(open_quote)

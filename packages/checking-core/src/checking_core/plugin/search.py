@@ -1,0 +1,58 @@
+"""What a search detector is asked, and what it answers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from checking_core.contracts import Ask, DetectionConfig, Reason
+from checking_core.contracts.detection_config import AlertQuestion
+from checking_core.matching.window import Window
+
+__all__ = ["Rule", "SearchAnswer", "SearchRequest"]
+
+
+class SearchRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """One question to one backend.
+
+    ``ask`` is never ``prevention``: whether something was blocked is told by the alerts. ``query`` has its
+    placeholders filled in; it is ``None`` where the alert store is asked by ``alert`` and ``hosts`` alone. Records
+    beyond ``limit`` are not wanted. ``config`` holds the plugin's own keys.
+    """
+
+    ask: Ask
+    query: str | None
+    language: str | None = None
+    index: str | None = None
+    alert: AlertQuestion | None = None
+    hosts: tuple[str, ...] = ()
+    window: Window
+    limit: int
+    config: DetectionConfig
+
+
+class SearchAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """What the backend said.
+
+    ``complete`` is false when it answered from a part of its data, or has more records than it handed over: a hit
+    still counts, a silence does not. ``query_sent`` is the query as the backend got it. ``messages`` are the
+    backend's own warnings. ``clock_offset`` is backend minus worker, in seconds.
+    """
+
+    records: Sequence[Mapping[str, Any]]
+    complete: bool = True
+    reason: Reason | None = None
+    query_sent: str | None = None
+    messages: tuple[str, ...] = ()
+    clock_offset: float | None = None
+
+
+class Rule(msgspec.Struct, frozen=True, kw_only=True):
+    """A rule that the product knows."""
+
+    id: str
+    name: str
+    enabled: bool = True
+    version: str | None = None
