@@ -92,7 +92,7 @@ def bench(session: nox.Session) -> None:
 
 @nox.session
 def faults(session: nox.Session) -> None:
-    """Kill any process again and again while messages flow; fault_runs.py says how often."""
+    """Kill any process while messages flow, take the database and the workers away, be slow: fault_runs.py says how."""
     install(session, "test")
     session.run("python", "-m", "tests.acceptance.fault_runs")
 

@@ -25,18 +25,19 @@ FIXTURE_MARKS = {
     "postgres_url": "postgres",
     "private_postgres": "postgres",
     "rabbitmq": "rabbitmq",
+    "private_rabbitmq": "rabbitmq",
     "shared_data": "shared",
 }
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark a test by the services it asks for; tests of the broker stay on one xdist worker, so that one is started."""
+    """Mark a test by the services it asks for; tests of one broker stay on one xdist worker, so that it starts once."""
     for item in items:
         for fixture in set(getattr(item, "fixturenames", ())) & set(FIXTURE_MARKS):
             item.add_marker(FIXTURE_MARKS[fixture])
-        if item.get_closest_marker("rabbitmq"):
-            item.add_marker(pytest.mark.xdist_group("rabbitmq"))
+            if FIXTURE_MARKS[fixture] == "rabbitmq":
+                item.add_marker(pytest.mark.xdist_group(fixture))
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
@@ -136,10 +137,23 @@ def rabbitmq() -> Iterator[Broker]:
     if url := os.environ.get("CHECKING_TEST_AMQP_URL"):
         yield _GivenBroker(url)
         return
+    with _private_broker(required=_in_ci()) as broker:
+        yield broker
+
+
+@pytest.fixture(scope="module")
+def private_rabbitmq() -> Iterator[PrivateBroker]:
+    """A broker for the tests of one module, whatever broker the others use: what it counts is theirs alone."""
+    with _private_broker(required=_in_ci() and not os.environ.get("CHECKING_TEST_AMQP_URL")) as broker:
+        yield broker
+
+
+@contextlib.contextmanager
+def _private_broker(*, required: bool) -> Iterator[PrivateBroker]:
     with contextlib.ExitStack() as stack:
         try:
             broker = stack.enter_context(contextlib.closing(PrivateBroker()))
             broker.start()
         except UnavailableServiceError as error:
-            _absent("RabbitMQ", error, required=_in_ci())
+            _absent("RabbitMQ", error, required=required)
         yield broker

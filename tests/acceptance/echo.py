@@ -45,10 +45,12 @@ class Echo:
         try:
             subscription = await self._transport.subscribe(self.queue, prefetch=_ON_LOAN)
             echoing = asyncio.create_task(self._answer(subscription))
-            yield
-            echoing.cancel()
-            with suppress(asyncio.CancelledError):
-                await echoing
+            try:
+                yield
+            finally:
+                echoing.cancel()
+                with suppress(asyncio.CancelledError):
+                    await echoing
         finally:
             await self._transport.close()
 

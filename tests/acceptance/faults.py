@@ -1,60 +1,29 @@
-"""A site of real processes that are killed while messages flow, and what must be true of it when they have."""
+"""What is done to a site while messages flow; afterwards each of them must have been done exactly once."""
 
 from __future__ import annotations
 
 import asyncio
-import secrets
-import subprocess
-import time
-from collections import Counter
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
-from pathlib import Path
+from collections.abc import Sequence
 from random import Random
 from typing import Any, NamedTuple
 
-import asyncpg
+from tests.services import PrivatePostgres
 
-from checking_core.transport.base import Message, Outgoing, Transport
-from checking_core.transport.factory import create_transport
-from checking_core.transport.topology import Topology
+from checking_core.transport.base import Message, Outgoing
+from checking_core.transport.topology import DELIVERY_LIMIT, Topology
 
 from .bundle import message
-from .command import CHECKING, checking, environment
-from .echo import Echo
-from .worker import WORKER
+from .command import Served, eventually, served
+from .site import ROLES, WORKERS, Counts, Site
 
-ROLES = ("accept", "dispatch", "gather", "expire")
-WORKERS = ("worker-1", "worker-2")
-PATIENCE = 60
-"""Seconds without any change after which a site counts as stuck."""
-
-_AWAY = 3
-"""Exit code of a process that found its database or broker away at its start: whoever runs it starts it again."""
-_POLL = 0.01
-
-_COUNTS = """
-    SELECT (SELECT count(*) FROM checking_engine.execution_results) AS executions,
-           (SELECT count(*) FROM checking_engine.detection_results) AS results,
-           (SELECT count(*) FROM checking_engine.detection_executions WHERE status = 'completed') AS closed,
-           (SELECT count(*) FROM checking_engine.dead_letters) AS dead
-"""
-_VERDICTS = """
-    SELECT done.status, done.outcome, count(*) AS rows, count(DISTINCT done.execution_result_id) AS executions,
-           count(DISTINCT result.task_id) AS tasks
-    FROM checking_engine.detection_executions AS done
-    LEFT JOIN checking_engine.detection_results AS result ON result.detection_execution_id = done.id
-    GROUP BY 1, 2
-"""
+ONE_CHANCE = {"QUEUE_WAIT": 0, "MAX_DISPATCHES": 1}
+"""A lease is as long as one attempt may take, and who does not answer within it counts as lost at once."""
 
 
-class Counts(NamedTuple):
-    """How far a site is."""
-
-    executions: int
-    results: int
-    closed: int
-    dead: int
+REDELIVERS = (*WORKERS, "broker")
+"""Victims whose end has tasks delivered again."""
+_REDELIVERIES = 3
+"""How often that may happen to one task: after that its worker counts as lost, as it is meant to."""
 
 
 class Kill(NamedTuple):
@@ -68,190 +37,17 @@ class Kill(NamedTuple):
         return counts.executions if self.victim == "accept" else counts.results
 
 
-class Site:
-    """Every role of the server and two workers, each a process of its own, on one database and one broker.
-
-    Args:
-        folder: for logs.
-        database: URL of an empty database, ``postgresql+asyncpg``.
-        broker: URL.
-        services: how to kill and start what the processes rest on, by name.
-        settings: variables without their prefix, beside those that keep leases short.
-    """
-
-    def __init__(
-        self,
-        folder: Path,
-        database: str,
-        broker: str,
-        *,
-        services: Mapping[str, Callable[[], None]] | None = None,
-        **settings: Any,
-    ) -> None:
-        prefix = f"faults{secrets.token_hex(4)}."
-        self.topology = Topology().prefixed(prefix)
-        self.transport: Transport = create_transport(broker, self.topology)
-        self.echo = Echo(broker, self.topology)
-        self.starts: Counter[str] = Counter()
-        self._folder = folder
-        self._database = database
-        self._services = services or {}
-        self._settings = {**_SETTINGS, "DATABASE_URL": database, "AMQP_URL": broker, "TOPOLOGY_PREFIX": prefix}
-        self._settings |= settings
-        self._processes: dict[str, subprocess.Popen[bytes]] = {}
-        self._connection: asyncpg.Connection | None = None
-
-    @asynccontextmanager
-    async def running(self) -> AsyncIterator[None]:
-        """Set up and start everything; kill it at the end."""
-        for verbs in (("db", "upgrade"), ("broker", "setup")):
-            done = checking(self._folder, *verbs, **self._settings)
-            assert done.returncode == 0, done.stderr
-        await self.transport.start()
-        try:
-            async with self.echo.listening():
-                for part in (*ROLES, *WORKERS):
-                    self._start(part)
-                yield
-        finally:
-            for process in self._processes.values():
-                process.kill()
-                process.wait()
-            await self.transport.close()
-            await self._disconnect()
-
-    def log(self, part: str) -> str:
-        """What a part has logged, all its lives one after the other."""
-        return (self._folder / f"{part}.log").read_text()
-
-    async def send(self, items: Sequence[Outgoing]) -> None:
-        """Publish until a queue has taken every one."""
-        while items:
-            answers = await self.transport.publish(items)
-            items = [item for item, error in zip(items, answers, strict=True) if error is not None]
-            if items:
-                await asyncio.sleep(0.2)
-
-    async def kill(self, victim: str) -> None:
-        """End it as a power cut would, and start it again."""
-        if victim in self._services:
-            await asyncio.to_thread(self._services[victim])
-            return
-        self._processes[victim].kill()
-        self._processes[victim].wait()
-        self._start(victim)
-
-    async def counts(self) -> Counts | None:
-        """How far it is; ``None`` while the database is away."""
-        try:
-            return Counts(*(await self._asked(_COUNTS))[0])
-        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
-            await self._disconnect()
-            return None
-
-    async def until(self, reached: Callable[[Counts], bool], what: str) -> Counts:
-        """Look again and again until it is so; fails when nothing has moved for long."""
-        last, moved = None, time.monotonic()
-        while True:
-            self._tend()
-            counts = await self.counts()
-            if counts is not None and reached(counts):
-                return counts
-            if counts is not None and counts != last:
-                last, moved = counts, time.monotonic()
-            assert time.monotonic() - moved < PATIENCE, f"stuck at {last}: never {what}; logs: {self._last_words()}"
-            await asyncio.sleep(_POLL)
-
-    async def drained(self) -> None:
-        """Wait until no queue holds a message any more."""
-        topology = self.topology
-        queues = [binding.queue for binding in topology.bindings()]
-        queues += [topology.task_queue("api", "mock"), topology.dead_queue, self.echo.queue]
-        waiting: dict[str, int] = {}
-        end = time.monotonic() + PATIENCE
-        while time.monotonic() < end:
-            self._tend()
-            waiting = {queue: (await self.transport.state(queue)).waiting for queue in queues}
-            if not any(waiting.values()):
-                return
-            await asyncio.sleep(_POLL)
-        raise AssertionError(f"never drained: {waiting}")
-
-    def assert_ends_well(self) -> None:
-        """Told to stop, every part ends what it has in hand."""
-        for process in self._processes.values():
-            process.terminate()
-        codes = {part: process.wait(PATIENCE) for part, process in self._processes.items()}
-        assert codes == dict.fromkeys(codes, 0)
-
-    async def assert_each_done_once(self, executions: int) -> None:
-        """Nothing lost, nothing twice, nothing stuck: one execution, one closed check, one result each."""
-        verdicts = [tuple(row) for row in await self._asked(_VERDICTS)]
-        assert verdicts == [("completed", "alerted", executions, executions, executions)]
-        assert (await self._asked("SELECT count(*) FROM checking_engine.execution_results"))[0][0] == executions
-
-    async def dead_letters(self) -> list[tuple[str, str, bytes]]:
-        """Queue, reason and body of each."""
-        rows = await self._asked("SELECT queue, reason, body FROM checking_engine.dead_letters")
-        return [tuple(row) for row in rows]
-
-    async def _asked(self, query: str) -> list[asyncpg.Record]:
-        if self._connection is None:
-            self._connection = await asyncpg.connect(self._database.replace("+asyncpg", ""), timeout=10)
-        return list(await self._connection.fetch(query, timeout=10))
-
-    async def _disconnect(self) -> None:
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            with suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
-                await connection.close(timeout=5)
-
-    def _start(self, part: str) -> None:
-        role = ["serve", "--role", part]
-        with (self._folder / f"{part}.log").open("ab") as log:
-            self._processes[part] = subprocess.Popen(
-                [WORKER, "run"] if part in WORKERS else [CHECKING, *role],
-                cwd=self._folder,
-                env=environment(self._folder, self._settings),
-                stdout=subprocess.DEVNULL,
-                stderr=log,
-            )
-        self.starts[part] += 1
-
-    def _tend(self) -> None:
-        """What could not start is started again; what ended for any other reason has failed."""
-        for part, process in list(self._processes.items()):
-            if (code := process.poll()) is not None:
-                assert code == _AWAY, f"{part} ended with {code}:\n{self.log(part)[-3000:]}"
-                self._start(part)
-
-    def _last_words(self) -> str:
-        return "\n".join(f"--- {part}\n{self.log(part)[-1500:]}" for part in self._processes)
-
-
-_SETTINGS: dict[str, Any] = {
-    "BACKENDS": '{"mock": {"plugin": "mock", "max_in_flight": 30}}',  # small, as batches are: a kill meets work
-    "BATCH_SIZE": 10,
-    "WORKER_JITTER_MIN": 0.2,
-    "WORKER_JITTER_MAX": 0.4,
-    "WORKER_MAX_RETRIES": 0,
-    "QUEUE_WAIT": 2,
-    "MAX_DISPATCHES": 20,  # leases are a hundredth of what they are in use, outages are not
-    "LOG_FORMAT": "json",
-}
-
-
-def good(topology: Topology, count: int) -> list[Outgoing]:
+def good(topology: Topology, count: int, *, timeout: float = 5) -> list[Outgoing]:
     """Messages with one check each, whose time-out is short, yet long enough for a busy machine."""
-    texts = [message(number, mock={"answer": "alerted"}, timeout=5) for number in range(count)]
+    texts = [message(number, mock={"answer": "alerted"}, timeout=timeout) for number in range(count)]
     return [
         Outgoing(topology.execution_result_key, Message(body=text.encode(), message_id=f"good-{number}"))
         for number, text in enumerate(texts)
     ]
 
 
-async def run(site: Site, count: int, kills: Sequence[Kill], random: Random) -> None:
-    """Send ``count`` messages, each twice and in any order, killing as it is told; then everything must be there.
+async def killed(site: Site, count: int, kills: Sequence[Kill], random: Random) -> None:
+    """Send ``count`` messages, each twice and in any order, killing as it is told.
 
     The second copies of one half come among the others, those of the other half when everything is done: a message
     that was lost must not be found again in its copy. The same holds for the results.
@@ -262,21 +58,101 @@ async def run(site: Site, count: int, kills: Sequence[Kill], random: Random) -> 
     items = firsts + doubled
     random.shuffle(items)
     sent: set[str] = set()
-    sending: list[asyncio.Task[None]] = []
-    for number, kill in enumerate(kills):
-        part = items[len(items) * number // len(kills) : len(items) * (number + 1) // len(kills)]
-        sent |= {item.message.message_id for item in part}
-        sending.append(asyncio.create_task(site.send(part)))
-        await _strike(site, kill, len(sent))
-    await asyncio.gather(*sending)
-    await site.until(lambda now: now.closed >= count, f"{count} closed checks")
-    await site.until(lambda _: len(site.echo.heard) >= count, f"{count} results heard")
-    await site.send([item for item in firsts if item.message.message_id not in ids])
-    await site.echo.send_kept()
-    await site.drained()
-    site.assert_ends_well()
-    await site.assert_each_done_once(count)
-    assert await site.dead_letters() == []
+    redelivering = 0
+    async with site.running():
+        sending: list[asyncio.Task[None]] = []
+        for number, kill in enumerate(kills):
+            redelivering += kill.victim in REDELIVERS
+            if redelivering > _REDELIVERIES:
+                await _all_closed(site, len(sent))
+                redelivering = 1
+            part = items[len(items) * number // len(kills) : len(items) * (number + 1) // len(kills)]
+            sent |= {item.message.message_id for item in part}
+            sending.append(asyncio.create_task(site.send(part)))
+            await _strike(site, kill, len(sent))
+        await asyncio.gather(*sending)
+        await _all_closed(site, count)
+        await site.send([item for item in firsts if item.message.message_id not in ids])
+        await _all_well(site, count)
+
+
+async def without_database(site: Site, count: int, database: PrivatePostgres, seconds: float) -> None:
+    """Stop the database at work for so long: more messages come meanwhile, the API says so, and no process ends."""
+    items = good(site.topology, count)
+    early, late = items[: count // 2], items[count // 2 :]
+    async with site.running():
+        with served(site.folder, "--role", "api", **site.settings) as api:
+            await site.send(early)
+            counts = await site.until(lambda now: now.results >= len(early) // 4, "a quarter of the first answers")
+            assert counts.closed < len(early), "the database was stopped too late to prove anything"
+            await asyncio.to_thread(database.stop)
+            await site.send(late)
+            await _said(api, 503, "down")
+            assert api.get("/health/live").status_code == 200
+            await asyncio.sleep(seconds)
+            await _said(api, 503, "down")
+            await asyncio.to_thread(database.start)
+            await _said(api, 200, "up")
+            await _all_closed(site, count)
+        await _all_well(site, count)
+    assert site.starts == dict.fromkeys([*ROLES, *WORKERS], 1)
+
+
+async def unserved(site: Site, count: int, turns: int) -> None:
+    """Nobody serves the backend: first its queue is not even there, later its workers die with tasks in hand.
+
+    Args:
+        site: told ``ONE_CHANCE``.
+        count: messages.
+        turns: how many leases run out before somebody serves the backend again.
+    """
+    items = good(site.topology, count, timeout=3)
+    early, late = items[: count // 2], items[count // 2 :]
+    async with site.running(without=WORKERS):
+        await site.forget(site.topology.task_queue("api", "mock"))
+        await site.send(early)
+        await _until_logged(site, "dispatch", "dispatched", "returned", 2 * len(early))
+        for worker in WORKERS:
+            site.start(worker)
+        await _all_closed(site, len(early))
+        await site.send(late)
+        counts = await site.until(lambda now: now.results >= len(early) + len(late) // 4, "answers")
+        for worker in WORKERS:
+            site.end(worker)
+        assert counts.closed < count, "the workers were killed too late to prove anything"
+        flying = min(count - counts.closed, 10)
+        await _until_logged(site, "expire", "leases_ran_out", "waits", turns * flying)
+        for worker in WORKERS:
+            site.start(worker)
+        await _all_closed(site, count)
+        await _all_well(site, count)
+
+
+async def slow(site: Site, count: int, lease: float) -> None:
+    """All tasks are sent at once to a backend that needs many times the lease for them.
+
+    Args:
+        site: told ``ONE_CHANCE`` and ``slow_backend``.
+        count: messages.
+        lease: seconds.
+    """
+    async with site.running():
+        await site.send(good(site.topology, count, timeout=lease))
+        await _all_closed(site, count)
+        await _all_well(site, count)
+    waited = sum(line.get("waits", 0) for line in site.logged("expire", "leases_ran_out"))
+    assert waited >= count, "the tasks were done before their leases ran out"
+
+
+def slow_backend(count: int) -> dict[str, Any]:
+    """Settings for a backend that is sent ``count`` tasks at once, and answers a hundred in a second."""
+    return {
+        "BACKENDS": f'{{"mock": {{"plugin": "mock", "max_in_flight": {count}}}}}',
+        "BATCH_SIZE": 200,
+        "WORKER_CONCURRENCY": 5,
+        "WORKER_JITTER_MIN": 0.1,
+        "WORKER_JITTER_MAX": 0.1,
+    }
 
 
 async def _strike(site: Site, kill: Kill, sent: int) -> None:
@@ -286,3 +162,41 @@ async def _strike(site: Site, kill: Kill, sent: int) -> None:
     reached = await site.until(lambda now: kill.done(now) >= goal, f"{goal:.0f} done")
     assert reached.closed < sent, f"{kill.victim} was killed too late to prove anything"
     await site.kill(kill.victim)
+
+
+async def _said(api: Served, code: int, database: str) -> None:
+    """Wait until the API tells orchestrators and people the same of the database."""
+
+    def says() -> bool:
+        answer = api.get("/health/ready")
+        return (answer.status_code, answer.json()["db"]["status"]) == (code, database)
+
+    await asyncio.to_thread(eventually, says, f"{code}, and the database is {database}")
+
+
+async def _until_logged(site: Site, part: str, event: str, field: str, total: int) -> None:
+    """Wait until the numbers that a part tells in its log come to a total."""
+
+    def enough(_: Counts) -> bool:
+        return sum(line.get(field, 0) for line in site.logged(part, event)) >= total
+
+    await site.until(enough, f"{total} {field} in {event}")
+
+
+async def _all_closed(site: Site, count: int) -> None:
+    await site.until(lambda now: now.closed >= count, f"{count} closed checks")
+
+
+async def _all_well(site: Site, count: int) -> None:
+    """When every result came a second time: nothing lost, nothing twice, nothing stuck, and every process ends well.
+
+    The one dead letter that may be is an answered task whose ack was lost with each of several kills.
+    """
+    await site.until(lambda _: len(site.echo.heard) >= count, f"{count} results heard")
+    await site.echo.send_kept()
+    await site.drained()
+    site.assert_ends_well()
+    await site.assert_each_done_once(count)
+    tasks = site.topology.task_queue("api", "mock")
+    letters = [(queue, reason) for queue, reason, _ in await site.dead_letters()]
+    assert [letter for letter in letters if letter != (tasks, DELIVERY_LIMIT)] == []

@@ -85,20 +85,6 @@ def test_accept_wakes_dispatch_in_another_process(installed: Installation) -> No
         eventually(lambda: installed.count(CLOSED) == 4, "what a command accepts is carried out too")
 
 
-def test_a_slow_backend_loses_no_worker(installed: Installation) -> None:
-    """Tasks wait for many times their lease: none is sent twice."""
-    slow = {**ONE_ATTEMPT, "WORKER_JITTER_MIN": 0.05, "WORKER_JITTER_MAX": 0.05}
-    with ExitStack() as stack:
-        started(stack, installed, "accept,dispatch,gather,expire", **slow)
-        stack.enter_context(installed.working("--concurrency", "1", **slow))
-        bodies = [message(number, **ALERTED, timeout=1) for number in range(150)]
-        asyncio.run(installed.publish(bodies))
-        eventually(lambda: installed.count(CLOSED) == 150, "all checks are closed")
-    assert installed.rows("SELECT DISTINCT outcome, dispatches FROM detection_executions") == [
-        {"outcome": "alerted", "dispatches": 1}
-    ]
-
-
 def test_a_backend_that_nobody_serves_is_unsupported_and_a_late_worker_still_answers(installed: Installation) -> None:
     impatient = {**ONE_ATTEMPT, "PATIENCE": 1}
     with ExitStack() as stack:

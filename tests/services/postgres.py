@@ -143,6 +143,12 @@ class PrivatePostgres:
         self._sandbox.wait_for_port(self._port, self._process, within=30)
         _wait_until_ready(self.url, within=30)
 
+    def stop(self) -> None:
+        """End the server as its administrator would: it hangs up, and what it committed is in its files."""
+        if self._process is not None:
+            self._sandbox.end(self._process, signal.SIGINT)
+            self._process = None
+
     def kill(self) -> None:
         """End the server as a power cut would; what it committed is in its files."""
         if self._process is not None:

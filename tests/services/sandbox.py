@@ -93,9 +93,12 @@ class Sandbox:
         """End a process group at once, as a power cut would."""
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
-        process.wait(10)
-        self._running.remove(process)
-        self._tell(f"- {process.pid}")
+        self._forget(process, within=10)
+
+    def end(self, process: subprocess.Popen[bytes], number: signal.Signals) -> None:
+        """Ask a process to end, and wait until it has."""
+        process.send_signal(number)
+        self._forget(process, within=60)
 
     def wait_for_port(self, port: int, process: subprocess.Popen[bytes], within: float) -> None:
         """Return once somebody listens; raises ``UnavailableServiceError`` with the end of the log if nobody does."""
@@ -116,6 +119,11 @@ class Sandbox:
             process.wait(reaper.PATIENCE * 2)
         self._running.clear()
         self._reaper.wait(reaper.PATIENCE * 2)
+
+    def _forget(self, process: subprocess.Popen[bytes], within: float) -> None:
+        process.wait(within)
+        self._running.remove(process)
+        self._tell(f"- {process.pid}")
 
     def _tell(self, line: str) -> None:
         if self._reaper.stdin is None:
