@@ -84,10 +84,11 @@ def coverage(session: nox.Session) -> None:
 
 @nox.session
 def bench(session: nox.Session) -> None:
-    """Run the benchmarks, or those that are named after --."""
+    """Run the benchmarks, or the one that is named after -- with its arguments."""
     install(session, "test")
-    for script in session.posargs or sorted(map(str, Path("benchmarks").glob("[a-z]*.py"))):
-        session.run("python", script)
+    everything = [[str(script)] for script in sorted(Path("benchmarks").glob("*.py"))]
+    for arguments in [session.posargs] if session.posargs else everything:
+        session.run("python", *arguments)
 
 
 @nox.session

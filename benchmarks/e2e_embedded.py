@@ -21,7 +21,7 @@ from pathlib import Path
 
 import sqlalchemy as sa
 import structlog
-from link_results import OPERATION, link_result
+from rig.link_results import OPERATION, link_result
 
 from checking_core.contracts import Answer, Ask, DetectionTask
 from checking_core.plugin.base import BaseWorker, NoSettings
