@@ -8,7 +8,6 @@ multi-row statements.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
 from functools import cache
 from typing import Any, TypeAlias
 from uuid import UUID
@@ -18,7 +17,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.sql.cache_key import CacheKey
 
-from checking_core.storage.types import with_offset
+from checking_core.storage.types import UtcDateTime, with_offset
 
 __all__ = ["Insert", "Row", "Update", "insert_rows", "one_of", "update_rows"]
 
@@ -111,19 +110,24 @@ class _Rows(sa.types.TypeDecorator[Sequence[Row]]):
     impl = sa.JSON
     cache_ok = True
 
-    def process_bind_param(self, value: Sequence[Row] | None, dialect: sa.Dialect) -> list[dict[str, Any]]:  # noqa: ARG002
+    def __init__(self, times: tuple[str, ...]) -> None:
+        super().__init__()
+        self.times = times
+
+    def process_bind_param(self, value: Sequence[Row] | None, dialect: sa.Dialect) -> Sequence[Row]:  # noqa: ARG002
         """Refuse naive times: the database would take them for its session's."""
-        rows = [dict(row) for row in value or ()]
-        for row in rows:
-            for cell in row.values():
-                if isinstance(cell, datetime):
-                    with_offset(cell)
+        rows = value or ()
+        for name in self.times:
+            for row in rows:
+                if row[name] is not None:
+                    with_offset(row[name])
         return rows
 
 
 def _given(table: sa.Table, names: Sequence[str]) -> sa.TableValuedAlias:
     columns = [sa.column(name, table.c[name].type) for name in names]
-    rows = sa.func.json_to_recordset(sa.bindparam("rows", type_=_Rows))
+    times = tuple(column.name for column in columns if isinstance(column.type, UtcDateTime))
+    rows = sa.func.json_to_recordset(sa.bindparam("rows", type_=_Rows(times)))
     return rows.table_valued(*columns).render_derived(name="given", with_types=True)
 
 
