@@ -212,12 +212,10 @@ def timing_of(config: DetectionConfig, override: TimingOverride | None = None) -
         "timeout": config.timeout,
         "delay": config.delay,
     }
-    backend = override.model_dump() if override else {}
-    chosen = {
-        key: next(item for item in (own[key], backend.get(key), getattr(base, key)) if item is not None) for key in own
-    }
-    timing = msgspec.convert(chosen, Timing)
-    return msgspec.structs.replace(timing, deadline=max(timing.deadline, timing.settle))
+    said = {key: value for key, value in own.items() if value is not None}
+    backend = override.model_dump(exclude_none=True) if override else {}
+    timing = msgspec.convert({**msgspec.structs.asdict(base), **backend, **said}, Timing)
+    return timing if timing.deadline >= timing.settle else msgspec.structs.replace(timing, deadline=timing.settle)
 
 
 def canonical_config(config: Mapping[str, Any]) -> dict[str, Any]:
