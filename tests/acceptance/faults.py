@@ -14,7 +14,7 @@ from checking_core.transport.topology import DELIVERY_LIMIT, Topology
 
 from .bundle import message
 from .command import Served, eventually, served
-from .site import ROLES, WORKERS, Counts, Site
+from .site import IN_FLIGHT, ROLES, WORKERS, Counts, Site
 
 ONE_CHANCE = {"QUEUE_WAIT": 0, "MAX_DISPATCHES": 1}
 """A lease is as long as one attempt may take, and who does not answer within it counts as lost at once."""
@@ -116,12 +116,11 @@ async def unserved(site: Site, count: int, turns: int) -> None:
             site.start(worker)
         await _all_closed(site, len(early))
         await site.send(late)
-        counts = await site.until(lambda now: now.results >= len(early) + len(late) // 4, "answers")
+        counts = await site.until(lambda now: now.results >= len(early) + len(late) // 10, "answers")
         for worker in WORKERS:
             site.end(worker)
-        assert counts.closed < count, "the workers were killed too late to prove anything"
-        flying = min(count - counts.closed, 10)
-        await _until_logged(site, "expire", "leases_ran_out", "waits", turns * flying)
+        assert counts.closed < count - IN_FLIGHT, "the workers were killed too late to prove anything"
+        await _until_logged(site, "expire", "leases_ran_out", "waits", turns * IN_FLIGHT)
         for worker in WORKERS:
             site.start(worker)
         await _all_closed(site, count)

@@ -27,6 +27,8 @@ from .worker import WORKER
 
 ROLES = ("accept", "dispatch", "gather", "expire")
 WORKERS = ("worker-1", "worker-2")
+IN_FLIGHT = 30
+"""Tasks that are outstanding at a time: few, as batches are small, so that a kill meets work."""
 PATIENCE = 60
 """Seconds without any change after which a site counts as stuck."""
 
@@ -242,7 +244,7 @@ class Site:
 
 
 _SETTINGS: dict[str, Any] = {
-    "BACKENDS": '{"mock": {"plugin": "mock", "max_in_flight": 30}}',  # small, as batches are: a kill meets work
+    "BACKENDS": f'{{"mock": {{"plugin": "mock", "max_in_flight": {IN_FLIGHT}}}}}',
     "BATCH_SIZE": 10,
     "WORKER_JITTER_MIN": 0.2,
     "WORKER_JITTER_MAX": 0.4,
