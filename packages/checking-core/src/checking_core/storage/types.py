@@ -31,9 +31,17 @@ class _Text(sqlite.DATETIME):
         """Naive times, for SQLite keeps no offset."""
         return lambda value: None if value is None else value.isoformat(" ", "microseconds")
 
+    def result_processor(
+        self,
+        dialect: sa.Dialect,  # noqa: ARG002
+        coltype: object,  # noqa: ARG002
+    ) -> Callable[[str | None], datetime | None]:
+        """Their offset back."""
+        return lambda value: None if value is None else datetime.fromisoformat(value).replace(tzinfo=UTC)
+
 
 class UtcDateTime(sa.types.TypeDecorator[datetime]):
-    """Aware UTC in, aware UTC out. SQLite keeps no offset, so text there is always UTC."""
+    """Aware UTC in, aware UTC out. SQLite keeps no offset, so text there is always UTC; asyncpg always gives UTC."""
 
     impl = sa.DateTime(timezone=True).with_variant(_Text, "sqlite")
     cache_ok = True
@@ -44,12 +52,6 @@ class UtcDateTime(sa.types.TypeDecorator[datetime]):
             return None
         value = with_offset(value).astimezone(UTC)
         return value.replace(tzinfo=None) if dialect.name == "sqlite" else value
-
-    def process_result_value(self, value: datetime | None, dialect: sa.Dialect) -> datetime | None:  # noqa: ARG002
-        """Give SQLite's naive text its offset back."""
-        if value is None:
-            return None
-        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
 
 def enum_column(name: str, kind: type[StrEnum], **options: Any) -> sa.Column[Any]:
