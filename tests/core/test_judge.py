@@ -50,7 +50,7 @@ axes = st.builds(
         (Axes(prevention=BLOCKED, alert=YES), Outcome.BLOCKED, Reason.MATCHED_ALERT),
         (Axes(prevention=BLOCKED, rule=YES, alert=NO), Outcome.BLOCKED, Reason.MATCHED_RULE),
         (Axes(prevention=BLOCKED, alert=NO, rule=NO), Outcome.BLOCKED, Reason.PREEMPTED),
-        (Axes(prevention=BLOCKED), Outcome.BLOCKED, None),
+        (Axes(prevention=BLOCKED), Outcome.BLOCKED, Reason.PREVENTED),
         (Axes(prevention=Prevention.TERMINATED, alert=YES), Outcome.ALERTED, Reason.MATCHED_ALERT),
         (Axes(alert=YES, rule=YES, telemetry=YES), Outcome.ALERTED, Reason.MATCHED_ALERT),
         (Axes(alert=NO, rule=YES), Outcome.MATCHED, Reason.MATCHED_RULE),
@@ -63,8 +63,8 @@ axes = st.builds(
         (Axes(alert=NO, telemetry=NO), Outcome.INCONCLUSIVE, Reason.NO_TELEMETRY),
         (Axes(alert=NO, telemetry=NO, alive=NO), Outcome.INCONCLUSIVE, Reason.SOURCE_SILENT),
         (Axes(alert=NO, telemetry=NO, alive=UNKNOWN), Outcome.INCONCLUSIVE, Reason.NO_TELEMETRY),
-        (Axes(alert=NO), Outcome.NO_ALERT, None),
-        (Axes(rule=NO, alive=YES), Outcome.NO_ALERT, None),
+        (Axes(alert=NO), Outcome.NO_ALERT, Reason.DEADLINE_PASSED),
+        (Axes(rule=NO, alive=YES), Outcome.NO_ALERT, Reason.DEADLINE_PASSED),
         (Axes(alert=NO, rule=UNKNOWN), Outcome.INCONCLUSIVE, Reason.BACKEND_PARTIAL_ANSWER),
         (Axes(alert=NO, alive=NO), Outcome.INCONCLUSIVE, Reason.SOURCE_SILENT),
         (Axes(alive=YES), Outcome.INCONCLUSIVE, Reason.BACKEND_PARTIAL_ANSWER),
@@ -135,6 +135,28 @@ def test_the_detectors_reason_explains_a_miss_and_never_a_hit():
     missed = judge(Axes(alert=NO), proven=True, reason=Reason.ALERT_OTHER_HOST)
     hit = judge(Axes(alert=YES), proven=True, reason=Reason.ALERT_OTHER_HOST)
     assert (missed.reason, hit.reason) == (Reason.ALERT_OTHER_HOST, Reason.MATCHED_ALERT)
+
+
+@pytest.mark.parametrize(
+    ("answered", "reason"),
+    [
+        (Axes(alert=NO, alive=NO), Reason.SOURCE_SILENT),
+        (Axes(alert=NO, telemetry=NO), Reason.NO_TELEMETRY),
+        (Axes(alert=UNKNOWN), Reason.ALERT_OTHER_HOST),
+    ],
+)
+def test_what_explains_a_miss_does_not_explain_a_doubt_that_has_a_reason_of_its_own(answered, reason):
+    assert judge(answered, proven=True, reason=Reason.ALERT_OTHER_HOST).reason is reason
+
+
+def test_what_spoiled_the_answer_explains_a_doubt_before_anything_else():
+    verdict = judge(Axes(alert=NO, alive=NO), proven=False, reason=Reason.BACKEND_PARTIAL_ANSWER)
+    assert verdict.reason is Reason.BACKEND_PARTIAL_ANSWER
+
+
+@given(axes, st.booleans(), st.none() | st.sampled_from(Reason))
+def test_every_verdict_has_a_reason(answered, proven, reason):
+    assert isinstance(judge(answered, proven=proven, reason=reason).reason, Reason)
 
 
 def test_not_yet_says_that_the_deadline_has_not_come():

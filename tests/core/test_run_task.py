@@ -76,7 +76,7 @@ async def test_a_question_that_was_asked_and_not_answered_is_unknown():
 @pytest.mark.parametrize(
     ("finding", "deadline_passed", "outcome", "reason", "final"),
     [
-        (Finding(alert=Answer.NO), True, Outcome.NO_ALERT, None, True),
+        (Finding(alert=Answer.NO), True, Outcome.NO_ALERT, Reason.DEADLINE_PASSED, True),
         (Finding(alert=Answer.NO), False, Outcome.INCONCLUSIVE, Reason.DEADLINE_NOT_REACHED, False),
         (Finding(alert=Answer.NO, complete=False), True, Outcome.INCONCLUSIVE, Reason.BACKEND_PARTIAL_ANSWER, False),
         (Finding(alert=Answer.YES, complete=False), True, Outcome.ALERTED, Reason.MATCHED_ALERT, True),

@@ -39,12 +39,14 @@ def lineage_of(technique: str, renamed: Mapping[str, str] = RENAMED) -> frozense
 
 
 def kinship(one: str, other: str, renamed: Mapping[str, str] = RENAMED) -> Kinship:
-    """How two ids are related.
+    """How two ids are related; an empty one is related to nothing, not even to another empty one.
 
     Where several old techniques were merged into one, their common new name makes them a family only: it can no
     longer be told which of them is meant.
     """
     first, second = one.strip().upper(), other.strip().upper()
+    if not (first and second):
+        return Kinship.NONE
     if first == second:
         return Kinship.SAME
     now, then = current_technique(first, renamed), current_technique(second, renamed)

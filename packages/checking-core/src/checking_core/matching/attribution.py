@@ -20,7 +20,7 @@ __all__ = ["Claim", "ambiguous_checks"]
 
 
 class Claim(msgspec.Struct, frozen=True, kw_only=True):
-    """A check rests on a record. ``procedure`` is the fingerprint of what its execution ran."""
+    """A check rests on a record. ``procedure`` is the fingerprint of what its execution ran, empty if not known."""
 
     backend: str
     record_id: str
@@ -55,5 +55,6 @@ def _owners(rivals: Collection[Claim]) -> frozenset[UUID]:
     firmest = min(RANK[claim.tier] for claim in rivals)
     best = [claim for claim in rivals if RANK[claim.tier] == firmest]
     executions = frozenset(claim.execution_id for claim in best)
-    one_recipe = len({claim.procedure for claim in best}) == 1
+    recipes = {claim.procedure for claim in best}
+    one_recipe = len(recipes) == 1 and "" not in recipes
     return executions if one_recipe or len(executions) == 1 else frozenset()

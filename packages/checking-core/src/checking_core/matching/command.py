@@ -26,8 +26,14 @@ MAX_STEPS = 200
 """Steps of a script that are told apart."""
 
 _WORD = re.compile(r"[^\s\"'`^]+")
+_REDIRECTION = re.compile(r"[\d&*]?>{1,2}\s*(?:&\d|[^\s;|&]+)")
 _BETWEEN_STEPS = re.compile(r"\r\n|\r|\n|&&|\|\||[;|&]")
-_BASE64 = re.compile(r"[A-Za-z0-9+/]{16,}={0,2}")
+_BASE64 = re.compile(r"[A-Za-z0-9+/]{8,}={0,2}")
+_PROGRAM_WITH_SPACES = re.compile(
+    r"""\s*(?:"((?:[a-z]:)?[\\/][^"]+)"|'((?:[a-z]:)?[\\/][^']+)'"""
+    r"""|([a-z]:\\(?:[^\\/:"']+\\)+[^\\/:"'\s]+\.(?:exe|com|bat|cmd))(?=\s|$))"""
+)
+"""In quotes, or below a folder such as ``C:\\Program Files``."""
 _PROGRAM = re.compile(r"(?:.*[\\/])?([^\\/]+?)(?:\.(?:exe|com|bat|cmd))?", re.DOTALL)
 _SHELLS = frozenset({"sh", "bash", "zsh", "dash", "ksh", "cmd", "powershell", "pwsh"})
 _RUNS_THE_REST = frozenset({"-c", "/c", "/k", "/r", "-command", "/command", "-lc", "-ec"})
@@ -47,8 +53,8 @@ class Commands(msgspec.Struct, frozen=True):
     @classmethod
     def of(cls, *texts: str | None) -> Commands:
         """From a command as run and in plain text; what a shell is told to run, or is encoded, is read too."""
-        forms = [form for text in texts if text for form in _forms(text[:MAX_LENGTH])]
-        steps = (_words(step) for form in forms for step in _BETWEEN_STEPS.split(form, MAX_STEPS))
+        forms = [form for text in texts if text for form in _forms(text)]
+        steps = (_words(step) for form in forms for step in _steps(form))
         return cls(
             whole=frozenset(words for form in forms for words in _unwrapped(_words(form))),
             steps=frozenset(words for step in steps for words in _unwrapped(step)),
@@ -57,13 +63,24 @@ class Commands(msgspec.Struct, frozen=True):
 
     def same_as(self, text: str) -> bool:
         """Whether a record's command line is this command, a shell that was told to run it, or one of its steps."""
-        other = Commands.of(text)
-        return bool(self.texts & other.texts or (self.whole | self.steps) & other.whole)
+        ours = self.whole | self.steps
+        return any(
+            _squeezed(form) in self.texts or not ours.isdisjoint(_unwrapped(_words(form))) for form in _forms(text)
+        )
+
+
+def _steps(script: str) -> list[str]:
+    """What a shell starts one by one. It opens the files of a redirection itself: the child's command has none."""
+    return _BETWEEN_STEPS.split(_REDIRECTION.sub(" ", script), MAX_STEPS)
 
 
 def _words(text: str) -> Words:
     """The words of a command line without quotes and case, its program without folder and extension."""
-    return _program_first(tuple(_WORD.findall(text.casefold())))
+    plain = text.casefold()
+    program = _PROGRAM_WITH_SPACES.match(plain)
+    if program is None:
+        return _program_first(tuple(_WORD.findall(plain)))
+    return _program_first((next(filter(None, program.groups())), *_WORD.findall(plain[program.end() :])))
 
 
 def _program_first(words: Words) -> Words:
@@ -85,6 +102,7 @@ def _squeezed(text: str) -> str:
 
 def _forms(text: str) -> Iterator[str]:
     """The text, and every readable text that is encoded in it."""
+    text = text[:MAX_LENGTH]
     yield text
     for found in _BASE64.finditer(text):
         if decoded := _decoded(found[0]):

@@ -6,6 +6,7 @@ never are.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable
 from enum import StrEnum
 from ipaddress import IPv4Address, IPv6Address, ip_address
@@ -13,12 +14,16 @@ from typing import TypeAlias
 
 import msgspec
 
+from checking_core.matching.record import UNTOLD
+
 __all__ = ["Address", "HostNames", "Place", "addresses_of"]
 
 Address: TypeAlias = IPv4Address | IPv6Address
 
 _NAT = frozenset(map(ip_address, ("10.0.2.15", "172.17.0.1", "172.17.0.2", "192.168.122.1")))
 """What every guest of a common hypervisor or container engine calls itself."""
+_EVERY_HOST = frozenset({"localhost"})
+_EVERY_NETWORK = frozenset({"local", "localdomain"})
 
 
 class Place(StrEnum):
@@ -51,7 +56,7 @@ class HostNames(msgspec.Struct, frozen=True):
         may be the other end of a connection.
         """
         other = HostNames.of(names, addresses)
-        if any(_one_host(ours, theirs) for ours in self.names for theirs in other.names):
+        if _one_host(self.names, other.names):
             return Place.SAME
         if other.names and self.names:
             return Place.OTHER
@@ -65,16 +70,26 @@ def addresses_of(texts: Iterable[str]) -> frozenset[Address]:
 
 
 def _plain(name: str) -> str:
-    r"""``WS01.corp.example.`` and ``CORP\WS01$`` as ``ws01.corp.example`` and ``ws01``."""
-    return name.strip().casefold().rpartition("\\")[2].rstrip(".$")
+    r"""``WS01.corp.example.`` and ``CORP\WS01$`` as ``ws01.corp.example`` and ``ws01``; empty if it names nobody."""
+    plain = name.strip().casefold().rpartition("\\")[2].rstrip(".$")
+    short, _, domain = plain.partition(".")
+    known = short if domain in _EVERY_NETWORK else plain
+    return "" if known in UNTOLD | _EVERY_HOST else known
 
 
-def _one_host(ours: str, theirs: str) -> bool:
-    if ours == theirs:
-        return True
-    short, _, domain = ours.partition(".")
-    other, _, other_domain = theirs.partition(".")
-    return short == other and not (domain and other_domain)
+def _one_host(ours: frozenset[str], theirs: frozenset[str]) -> bool:
+    """A full name in common, or a short one that is not in one domain here and in another there."""
+    here, there = _domains(ours), _domains(theirs)
+    return any(here[short] & there[short] or not (here[short] and there[short]) for short in here.keys() & there.keys())
+
+
+def _domains(names: Iterable[str]) -> dict[str, set[str]]:
+    """The domains that each short name is told to be in."""
+    found: dict[str, set[str]] = defaultdict(set)
+    for name in names:
+        short, _, domain = name.partition(".")
+        found[short] |= {domain} - {""}
+    return found
 
 
 def _address(text: str) -> Address | None:
@@ -87,4 +102,6 @@ def _address(text: str) -> Address | None:
 
 
 def _identifies(address: Address) -> bool:
-    return not (address.is_loopback or address.is_unspecified or address.is_multicast or address in _NAT)
+    nowhere = address.is_loopback or address.is_unspecified or address.is_link_local
+    many = address.is_multicast or address.is_reserved or address in _NAT
+    return not (nowhere or many)

@@ -34,7 +34,7 @@ class Judgement(msgspec.Struct, frozen=True, kw_only=True):
 
     axes: Axes
     outcome: Outcome
-    reason: Reason | None
+    reason: Reason
     detected: bool | None
     final: bool
     status: CheckStatus
@@ -133,35 +133,54 @@ def _with_proven_noes(axes: Axes, *, proven: bool) -> Axes:
     )
 
 
-def _reason(outcome: Outcome, axes: Axes, *, proven: bool, given: Reason | None) -> Reason | None:
+def _reason(outcome: Outcome, axes: Axes, *, proven: bool, given: Reason | None) -> Reason:
     match outcome:
         case Outcome.BLOCKED | Outcome.ALERTED | Outcome.MATCHED:
-            return _reason_of_hit(axes) or given
+            return _reason_of_hit(axes)
         case Outcome.LOGGED:
             return given or (Reason.TELEMETRY_WITHOUT_ALERT if _asked(axes) else Reason.TELEMETRY_ONLY)
         case Outcome.NONE:
             return given or Reason.NO_TELEMETRY
         case Outcome.NO_ALERT:
-            return given
+            return given or Reason.DEADLINE_PASSED
         case _:
-            return given or _reason_of_doubt(axes, proven=proven)
+            return _reason_of_doubt(axes, proven=proven, given=given)
 
 
-def _reason_of_hit(axes: Axes) -> Reason | None:
+def _reason_of_hit(axes: Axes) -> Reason:
     """On a blocked step a rule that kept quiet had nothing left to see: preempted, not missed."""
     if axes.alert is Answer.YES:
         return Reason.MATCHED_ALERT
     if axes.rule is Answer.YES:
         return Reason.MATCHED_RULE
-    return Reason.PREEMPTED if Answer.NO in _asked(axes) else None
+    return Reason.PREEMPTED if Answer.NO in _asked(axes) else Reason.PREVENTED
 
 
-def _reason_of_doubt(axes: Axes, *, proven: bool) -> Reason:
+_OF_A_MISS = frozenset(
+    {
+        Reason.ALERT_OTHER_HOST,
+        Reason.ALERT_OTHER_RULE,
+        Reason.ALERT_OTHER_SEVERITY,
+        Reason.ALERT_OUTSIDE_WINDOW,
+        Reason.RULE_DISABLED,
+        Reason.RULE_MISSING,
+        Reason.SUPPRESSED,
+        Reason.TOOLING,
+    }
+)
+"""What explains a no, and therefore not why there is none."""
+
+
+def _reason_of_doubt(axes: Axes, *, proven: bool, given: Reason | None) -> Reason:
+    if given is not None and given not in _OF_A_MISS:
+        return given
     if not proven:
         return Reason.DEADLINE_NOT_REACHED
     if axes.alive is Answer.NO:
         return Reason.SOURCE_SILENT
-    return Reason.NO_TELEMETRY if axes.telemetry is Answer.NO else Reason.BACKEND_PARTIAL_ANSWER
+    if axes.telemetry is Answer.NO:
+        return Reason.NO_TELEMETRY
+    return given or Reason.BACKEND_PARTIAL_ANSWER
 
 
 def detected_of(axes: Axes) -> bool | None:

@@ -14,7 +14,10 @@ import msgspec
 
 from checking_core.contracts import EvidenceKind, Prevention
 
-__all__ = ["Alert", "AnyRecord", "Event", "Match", "Record"]
+__all__ = ["UNTOLD", "Alert", "AnyRecord", "Event", "Match", "Record"]
+
+UNTOLD = frozenset({"", "-", "n/a", "none", "null", "unknown"})
+"""What backends write, in any case, where they know no name: not somebody of that name."""
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True):

@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from checking_core.contracts import MatchTier
-from checking_core.contracts.technique import kinship
+from checking_core.contracts.technique import Kinship, kinship
 from checking_core.matching.host import Place
-from checking_core.matching.identity import Identity
+from checking_core.matching.identity import Identity, digests_of
+from checking_core.matching.question import Question
 from checking_core.matching.record import Record
 from checking_core.matching.user import Account
 
@@ -19,7 +20,6 @@ RANK = {tier: rank for rank, tier in enumerate(MatchTier)}
 """Lower is firmer."""
 
 _MOST_TEXTS = 2000
-_HASH = re.compile(r"[0-9a-f]{32,128}")
 
 
 class Tie(NamedTuple):
@@ -29,14 +29,14 @@ class Tie(NamedTuple):
     fields: tuple[str, ...]
 
 
-def tie(identity: Identity, record: Record, place: Place, *, named: bool) -> Tie | None:
-    """What ties a record to an execution whose host is not another one.
+def tie(identity: Identity, record: Record, place: Place, question: Question) -> Tie | None:
+    """What ties a record to an execution.
 
     Args:
         identity: the execution's.
         record: a candidate.
-        place: where it happened; not ``Place.OTHER``, unless the marker decides.
-        named: whether the question names the detection that this record is of.
+        place: where it happened; anywhere but on the execution's host only the marker ties it.
+        question: may name the detection that this record is of, or the technique.
 
     Returns:
         ``None`` when nothing does: an address alone, which many hosts share, or an unknown host.
@@ -46,20 +46,16 @@ def tie(identity: Identity, record: Record, place: Place, *, named: bool) -> Tie
     if place in (Place.OTHER, Place.UNKNOWN):
         return None
     where = ("host",) if place is Place.SAME else ("addresses",)
-    for tier, test in _TESTS:
-        if fields := test(identity, record):
+    for tier, fields_of in _TESTS:
+        if fields := fields_of(identity, record, question):
             return Tie(tier, (*where, *fields))
-    if named:
-        return Tie(MatchTier.NAMED_RULE, (*where, "rule"))
-    if any(kinship(found, identity.technique) for found in record.techniques if identity.technique):
-        return Tie(MatchTier.TECHNIQUE, (*where, "techniques"))
     return Tie(MatchTier.HOST, where) if place is Place.SAME else None
 
 
 def place_of(identity: Identity, record: Record, *, scoped: bool) -> Place:
     """Where a record happened; one that does not say so, but answers a search of that host only, happened there."""
     place = identity.host.place_of(record.hosts, record.addresses)
-    return Place.SAME if scoped and place in (Place.UNKNOWN, Place.ADDRESS) else place
+    return Place.SAME if scoped and place is not Place.OTHER else place
 
 
 def is_of_agent(identity: Identity, record: Record) -> bool:
@@ -67,26 +63,53 @@ def is_of_agent(identity: Identity, record: Record) -> bool:
     return record.pid is not None and record.pid == identity.agent_pid
 
 
-def _process(identity: Identity, record: Record) -> tuple[str, ...]:
+def _process(identity: Identity, record: Record, _: Question) -> tuple[str, ...]:
+    """The execution's process or one below it. Once it has ended, its id may be given to another."""
     if identity.pid is None:
         return ()
-    if record.pid == identity.pid:
+    if record.pid == identity.pid and _while_it_lived(identity, record):
         return ("pid",)
     return ("ancestors",) if identity.pid in record.ancestors else ()
 
 
-def _artefacts(identity: Identity, record: Record) -> tuple[str, ...]:
+def _while_it_lived(identity: Identity, record: Record) -> bool:
+    if identity.lived is None or record.event_at is None:
+        return True
+    return identity.lived.holds(record.event_at, record.event_until)
+
+
+def _artefacts(identity: Identity, record: Record, _: Question) -> tuple[str, ...]:
     """Command line, hash or user. A user does many things: one that was seen doing another one ties nothing."""
     command = any(identity.commands.same_as(text) for text in record.commands)
     user = not record.commands and _same_user(identity.accounts, record.users)
-    found = {"commands": command, "hashes": bool(identity.hashes & _hashes(record)), "users": user}
+    found = {"commands": command, "hashes": bool(identity.hashes & digests_of(record.hashes)), "users": user}
     return tuple(name for name, holds in found.items() if holds)
 
 
-_TESTS: tuple[tuple[MatchTier, Callable[[Identity, Record], tuple[str, ...]]], ...] = (
+def _rule(_: Identity, __: Record, question: Question) -> tuple[str, ...]:
+    return ("rule",) if question.named else ()
+
+
+def _technique(identity: Identity, record: Record, question: Question) -> tuple[str, ...]:
+    """The technique asked for, or else the execution's; one of the same family is told apart."""
+    wanted = question.techniques or (identity.technique or "",)
+    closest = max((kinship(ours, theirs) for ours in wanted for theirs in record.techniques), default=Kinship.NONE)
+    return _KINSHIP[closest]
+
+
+_KINSHIP: Mapping[Kinship, tuple[str, ...]] = {
+    Kinship.SAME: ("techniques",),
+    Kinship.FAMILY: ("technique_family",),
+    Kinship.NONE: (),
+}
+
+_TESTS: tuple[tuple[MatchTier, Callable[[Identity, Record, Question], tuple[str, ...]]], ...] = (
     (MatchTier.PROCESS, _process),
     (MatchTier.ARTEFACT, _artefacts),
+    (MatchTier.NAMED_RULE, _rule),
+    (MatchTier.TECHNIQUE, _technique),
 )
+"""What makes each tier, best first."""
 
 
 def _same_user(accounts: Iterable[Account], texts: Iterable[str]) -> bool:
@@ -94,13 +117,10 @@ def _same_user(accounts: Iterable[Account], texts: Iterable[str]) -> bool:
     return any(account.same_as(other) for account in accounts for other in others)
 
 
-def _hashes(record: Record) -> frozenset[str]:
-    """Bare digests: Sysmon writes ``SHA256=...,MD5=...`` into one text."""
-    return frozenset(digest for text in record.hashes for digest in _HASH.findall(text.casefold()))
-
-
 def _holds(record: Record, marker: str) -> bool:
-    return any(marker in text for text in _texts(record))
+    """Whether the marker stands somewhere by itself: ``run-0001`` is not in ``run-00012``."""
+    alone = re.compile(rf"(?<![^\W_]){re.escape(marker)}(?![^\W_])", re.IGNORECASE)
+    return any(alone.search(text) for text in _texts(record))
 
 
 def _texts(record: Record) -> Iterator[str]:

@@ -6,13 +6,14 @@ is only ever itself.
 
 from __future__ import annotations
 
-import re
-
 import msgspec
+
+from checking_core.matching.record import UNTOLD
 
 __all__ = ["Account"]
 
-_SID = re.compile(r"s-1-\d+(-\d+)+")
+_EVERYWHERE = frozenset({"root", "system", "local service", "network service", "s-1-5-18", "s-1-5-19", "s-1-5-20"})
+_EVERY_DOMAIN = frozenset({"nt authority", "nt service", "window manager", "font driver host"})
 
 
 class Account(msgspec.Struct, frozen=True):
@@ -23,19 +24,23 @@ class Account(msgspec.Struct, frozen=True):
 
     @classmethod
     def of(cls, text: str) -> Account | None:
-        """From any of the usual forms; ``None`` if it names nobody."""
+        """From any of the usual forms.
+
+        ``None`` if it names nobody, or one that every host has and most of its processes run as: that tells nothing.
+        """
         plain = text.strip().casefold()
         domain, separator, name = plain.rpartition("\\")
         if not separator:
             name, _, domain = plain.partition("@")
-        domain = "" if domain == "." else domain
-        return cls(name, domain) if name and name != "-" else None
+        if name in UNTOLD | _EVERYWHERE or name.endswith("$") or domain in _EVERY_DOMAIN:
+            return None
+        return cls(name, "" if domain == "." else domain)
 
     def same_as(self, other: Account) -> bool:
         """Whether both may be one account. A short domain is the first part of a long one."""
-        if self.name != other.name or _SID.fullmatch(self.name):
-            return self == other
-        if not (self.domain and other.domain):
+        if self.name != other.name:
+            return False
+        if self.domain == other.domain or not (self.domain and other.domain):
             return True
         longer, shorter = sorted((self.domain, other.domain), key=len, reverse=True)
-        return longer == shorter or ("." not in shorter and longer.partition(".")[0] == shorter)
+        return "." not in shorter and longer.partition(".")[0] == shorter

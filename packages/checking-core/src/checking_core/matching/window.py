@@ -16,6 +16,7 @@ from checking_core.errors import QueryInvalidError
 
 __all__ = ["Window", "Windows", "windows_of"]
 
+_NOTHING = timedelta(0)
 _RESOLUTION = timedelta(seconds=1)
 """Times of the red team are cut to whole seconds: what ended at 12:00:05 may have ended as late as 12:00:06."""
 _UNMEASURED = {
@@ -27,6 +28,11 @@ _UNMEASURED = {
 _MOST_SKEW = timedelta(hours=1)
 """A clock that is further off is broken; widening the windows for it would only invite strangers."""
 _MOST_AHEAD = timedelta(days=1)
+_LONGEST_RUN = timedelta(days=30)
+_OLDEST = datetime(2000, 1, 1, tzinfo=UTC)
+"""What lies before is the zero of somebody's clock."""
+_MOST_LATE = timedelta(days=1)
+"""How long after the window an alert about it may still be raised."""
 
 
 class Window(msgspec.Struct, frozen=True):
@@ -36,8 +42,9 @@ class Window(msgspec.Struct, frozen=True):
     end: datetime
 
     def holds(self, start: datetime, end: datetime | None = None) -> bool:
-        """Whether a moment, or any part of an interval, lies inside."""
-        return start <= self.end and (end or start) >= self.start
+        """Whether a moment, or any part of an interval, lies inside; of a reversed one the span between counts."""
+        first, last = sorted((start, end or start))
+        return first <= self.end and last >= self.start
 
     def widened(self, before: timedelta, after: timedelta) -> Self:
         """The window with more room on both sides."""
@@ -47,24 +54,21 @@ class Window(msgspec.Struct, frozen=True):
 class Windows(msgspec.Struct, frozen=True, kw_only=True):
     """The windows of one check.
 
-    ``run`` is when the execution ran. A record's event belongs to ``accepted``; ``searched`` is wider, so that what
-    lies just outside can be shown as such. ``control`` is as long as ``accepted`` and ends before the operation began.
+    ``run`` is when the execution ran, ``lived`` the same on any clock: after it the execution's process id may be
+    somebody else's. A record's event belongs to ``accepted``; ``searched`` is wider, so that what lies just outside can
+    be shown as such, and ``alerts`` goes on to the present, for an alert may be raised long after its event.
+    ``control`` is as long as ``accepted`` and ends before the operation began.
     """
 
     run: Window
+    lived: Window
     accepted: Window
     searched: Window
+    alerts: Window
     control: Window
 
 
-def windows_of(
-    context: ExecutionContext,
-    timing: Timing,
-    *,
-    now: datetime,
-    activity: float = 0.0,
-    clock_offset: float = 0.0,
-) -> Windows:
+def windows_of(context: ExecutionContext, timing: Timing, *, now: datetime, activity: float = 0.0) -> Windows:
     """The windows of an execution's checks.
 
     Args:
@@ -72,45 +76,55 @@ def windows_of(
         timing: ``before`` and ``after``, in seconds.
         now: stands in for an execution that tells no time at all.
         activity: seconds for which the action goes on after its start, whatever its command reported.
-        clock_offset: backend minus worker, in seconds, where it was measured.
 
     Raises:
-        QueryInvalidError: the execution lies in the future.
+        QueryInvalidError: the times cannot be those of an execution.
     """
-    run = _run(context, now, timedelta(seconds=activity))
-    if run.start > now + _MOST_AHEAD:
-        raise QueryInvalidError("the execution lies in the future; correct the clock of whoever reported it")
-    skew = min(max(_skew(context, run), timedelta(seconds=abs(clock_offset))), _MOST_SKEW)
-    before, after = timedelta(seconds=timing.before), timedelta(seconds=timing.after)
-    accepted = run.widened(skew, after + skew)
-    searched = accepted.widened(before, timedelta(0))
-    return Windows(run=run, accepted=accepted, searched=searched, control=_control(context, accepted, searched))
+    bracket = _bracket(context, now)
+    run = Window(bracket.start, max(bracket.end, bracket.start + timedelta(seconds=activity)))
+    lived = run.widened(*_skew(context, bracket))
+    accepted = lived.widened(_NOTHING, timedelta(seconds=timing.after))
+    searched = accepted.widened(timedelta(seconds=timing.before), _NOTHING)
+    return Windows(
+        run=run,
+        lived=lived,
+        accepted=accepted,
+        searched=searched,
+        alerts=Window(searched.start, min(max(searched.end, now), searched.end + _MOST_LATE)),
+        control=_control(context, accepted, searched, run.start - lived.start),
+    )
 
 
-def _run(context: ExecutionContext, now: datetime, activity: timedelta) -> Window:
+def _bracket(context: ExecutionContext, now: datetime) -> Window:
     started = _aware(context.started_at or context.started_at_least or context.agent_reported_time)
     finished = _aware(context.finished_at)
     first = started or finished or now
-    last = finished or first
-    start, end = min(first, last), max(first, last)
-    return Window(start, max(end + _RESOLUTION, start + activity))
+    start, end = sorted((first, finished or first))
+    if end > now + _MOST_AHEAD:
+        raise QueryInvalidError("the execution lies in the future; correct the clock of whoever reported it")
+    if start < _OLDEST or end - start > _LONGEST_RUN:
+        raise QueryInvalidError(f"the execution cannot have run from {start} to {end}; correct what was reported")
+    return Window(start, end + _RESOLUTION)
 
 
-def _skew(context: ExecutionContext, run: Window) -> timedelta:
-    """How far the host's clock may be from the one that ``run`` is on.
+def _skew(context: ExecutionContext, bracket: Window) -> tuple[timedelta, timedelta]:
+    """How far the host's clock may be behind and ahead of the one that the bracket is on.
 
     The agent told its own time of an event that lies in the server's bracket: whatever it is outside of that is skew.
     """
-    told = _aware(context.agent_reported_time)
     allowed = _UNMEASURED[context.clock]
+    told = _aware(context.agent_reported_time)
     if told is None or context.clock is not Clock.SERVER:
-        return allowed
-    return max(run.start - told, told - run.end, timedelta(0)) + allowed
+        return allowed, allowed
+    measured = bracket.start - told, told - bracket.end
+    behind, ahead = (min(max(skew, _NOTHING) + allowed, _MOST_SKEW) for skew in measured)
+    return behind, ahead
 
 
-def _control(context: ExecutionContext, accepted: Window, searched: Window) -> Window:
+def _control(context: ExecutionContext, accepted: Window, searched: Window, skew: timedelta) -> Window:
+    """What the operation did first, seen on a clock that is behind, is not the time before it either."""
     operation = _aware(context.operation_started_at)
-    end = min(searched.start, operation) if operation else searched.start
+    end = min(searched.start, operation - skew) if operation else searched.start
     return Window(end - (accepted.end - accepted.start), end)
 
 
