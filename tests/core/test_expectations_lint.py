@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from itertools import product
 from pathlib import Path
 
 import pytest
 
+from checking_core.contracts import Answer, Ask, Axes, Met
 from checking_core.expectations import LintCode, LintMessage, lint
+from checking_core.expectations.lint import ANSWERED_BY
+from checking_core.matching.judge import judge, met_of
 
 from .planning import written
 
@@ -110,7 +114,7 @@ def test_a_missing_path_is_a_message_and_hides_nothing(tmp_path: Path):
 )
 @pytest.mark.parametrize("section", ["rule", "telemetry", "alive"])
 def test_a_query_that_chooses_its_own_time_is_told(tmp_path: Path, text: str, language: str, section: str):
-    assert findings(tmp_path, query(text, language, section)) == [(8, LintCode.OWN_TIME_RANGE)]
+    assert (8, LintCode.OWN_TIME_RANGE) in findings(tmp_path, query(text, language, section))
 
 
 def test_the_query_of_an_alert_and_a_bare_one_are_looked_at_too(tmp_path: Path):
@@ -132,4 +136,148 @@ def test_the_query_of_an_alert_and_a_bare_one_are_looked_at_too(tmp_path: Path):
     ],
 )
 def test_a_query_without_its_own_time_is_not_told(tmp_path: Path, text: str, language: str):
+    codes = {code for _, code in findings(tmp_path, query(text, language))}
+    assert LintCode.OWN_TIME_RANGE not in codes
+
+
+# --- scope -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "language"),
+    [
+        ("EventCode=1 CommandLine=*comsvcs*", "spl"),
+        ("host=${agent_host} EventCode=1", "SPL"),
+        ("sourcetype=x reindex=1", "spl"),
+        ("index=* EventCode=1", "spl"),
+        ('index="*" EventCode=1', "anything"),
+        ("FROM * | WHERE process.name == 'a'", "esql"),
+        ("union * | where FileName == 'a'", "kusto"),
+    ],
+)
+def test_a_query_that_names_no_index_or_every_one_is_told(tmp_path: Path, text: str, language: str):
+    assert findings(tmp_path, query(text, language)) == [(8, LintCode.NO_SCOPE)]
+
+
+@pytest.mark.parametrize(
+    ("text", "language"),
+    [
+        ("index=wineventlog EventCode=1", "spl"),
+        ("search index IN (a, b) EventCode=1", "spl"),
+        ("`sysmon` EventCode=1", "spl"),
+        ("| tstats count from datamodel=Endpoint.Processes", "spl"),
+        ("index=wineventlog CommandLine=*index=\\**", "spl"),
+        ("index=windows* EventCode=1", "spl"),
+        ("FROM logs-* | WHERE process.name == 'a'", "esql"),
+        ("process where process.name == 'a'", "eql"),
+        ("EventCode=1", "unheard-of"),
+    ],
+)
+def test_a_query_with_a_scope_or_of_a_language_that_has_none_is_not_told(tmp_path: Path, text: str, language: str):
     assert findings(tmp_path, query(text, language)) == []
+
+
+def test_an_index_beside_the_query_is_its_scope(tmp_path: Path):
+    scoped = query("EventCode=1").replace("    language", "    index: wineventlog\n    language")
+    assert findings(tmp_path, scoped) == []
+    assert findings(tmp_path, scoped.replace("wineventlog", '"*"')) == [(9, LintCode.NO_SCOPE)]
+
+
+def test_a_query_that_names_no_language_has_that_of_its_backends(tmp_path: Path):
+    text = query("EventCode=1").replace("    language: spl\n", "")
+    path = written(tmp_path, text)
+    assert lint([path], BACKENDS) == []
+    [message] = lint([path], BACKENDS, languages={"splunk-prod": "spl"})
+    assert message.code is LintCode.NO_SCOPE
+    several = written(tmp_path, text.replace("backend: splunk-prod", "backends: [splunk-prod, elastic-soc]"))
+    assert lint([several], BACKENDS, languages={"splunk-prod": "spl", "elastic-soc": "esql"}) == []
+
+
+def test_the_original_form_has_a_scope_too(tmp_path: Path):
+    text = query("x").partition("  rule:")[0]
+    bare = text + "  query: EventCode=1\n  query_language: spl\n"
+    assert findings(tmp_path, bare) == [(6, LintCode.NO_SCOPE)]
+
+
+# --- what can never be decided ---------------------------------------------------------------------------------
+
+ALL = "telemetry: {query: q}, alive: {query: q}"
+
+
+@pytest.mark.parametrize(
+    ("asked", "codes"),
+    [
+        ("expect: alerted, rule: {query: q}", [LintCode.NOT_ASKED]),
+        ("expect: alerted, query: q", [LintCode.NOT_ASKED]),
+        (f"expect: alerted, {ALL}", [LintCode.NOT_ASKED]),
+        (f"expect: matched, {ALL}", [LintCode.NOT_ASKED]),
+        (f"expect: silent, {ALL}", [LintCode.NOT_ASKED]),
+        ("expect: logged, alive: {query: q}", [LintCode.NOT_ASKED]),
+        ("telemetry: {query: q}", [LintCode.NO_ALIVE]),
+        ("expect: alerted, alert: {rule: r}, telemetry: {query: q}", [LintCode.NO_ALIVE]),
+        ("expect: alerted", []),
+        ("expect: alerted, alert: {rule: r}, rule: {query: q}", []),
+        ("expect: matched, alert: {rule: r}", []),
+        ("expect: silent, rule: {query: q}", []),
+        (f"expect: logged, {ALL}", []),
+        ("expect: blocked, rule: {query: q}", []),
+        ("expect: observe, alive: {query: q}", []),
+    ],
+)
+def test_what_its_questions_can_never_decide_is_told(tmp_path: Path, asked: str, codes: list[LintCode]):
+    text = f"version: 1\nexpectations:\n- {{id: one, when: {{technique: T1003}}, backend: splunk-prod, {asked}}}\n"
+    assert findings(tmp_path, text) == [(3, code) for code in codes]
+
+
+def test_no_expectation_that_lint_calls_undecidable_could_ever_be_met():
+    """The table of lint follows from the one of the judge: whatever is answered, the measure stays unknown."""
+    for expect, (asks, _, _) in ANSWERED_BY.items():
+        for alert, rule, telemetry, alive in product(*[(Answer.YES, Answer.NO)] * 4):
+            said = {Ask.ALERT: alert, Ask.RULE: rule, Ask.TELEMETRY: telemetry, Ask.ALIVE: alive}
+            axes = Axes(**{ask.value: answer for ask, answer in said.items() if ask not in asks})
+            judged = judge(axes, proven=True)
+            assert met_of(expect, judged.outcome, judged.axes)[0] is not Met.YES, (expect, axes)
+
+
+# --- names and patterns ----------------------------------------------------------------------------------------
+
+
+def named(when: str, more: str = "alert: {rule: r}") -> str:
+    return f"version: 1\nexpectations:\n- id: one\n  when: {{{when}}}\n  backend: splunk-prod\n  {more}\n"
+
+
+def test_a_technique_that_was_renamed_is_told_with_its_name_of_today(tmp_path: Path):
+    path = written(tmp_path, named("technique: [T1003, t1086]", "alert: {techniques: [T1059, T1089]}"))
+    first, second = lint([path], BACKENDS)
+    assert str(first).endswith(
+        "renamed-technique when.technique: t1086 is called T1059.001 today; write T1059.001; both are found"
+    )
+    assert (second.line, second.message) == (6, "alert.techniques: T1089 is called T1685 today")
+
+
+def test_a_sigma_rule_is_looked_for_here_and_beside_the_expectations(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    rules = tmp_path / "rules"
+    rules.mkdir()
+    text = named("technique: T1003", "sigma: rules/dump.yml")
+    assert findings(tmp_path, text) == [(6, LintCode.NOT_CONVERTIBLE)]
+    (rules / "dump.yml").write_text("title: Dump\n")
+    assert findings(tmp_path, text) == []
+    monkeypatch.chdir(rules)
+    assert findings(tmp_path, text.replace("rules/", "")) == []
+    assert findings(tmp_path, named("technique: T1003", "sigma: {title: Inline}")) == []
+    assert findings(tmp_path, named("technique: T1003", f"sigma: {'x' * 5000}")) == [(6, LintCode.NOT_CONVERTIBLE)]
+
+
+@pytest.mark.parametrize("when", ["command: '.*'", "command: ['whoami', 'x?']", "procedure: '*'", "procedure: ['**']"])
+def test_a_condition_that_holds_for_everything_is_told(tmp_path: Path, when: str):
+    assert findings(tmp_path, named(when)) == [(4, LintCode.MATCHES_TOO_MUCH)]
+
+
+@pytest.mark.parametrize("when", ["command: '.+x'", "procedure: 'Dump *'", "host: '*'", "technique: T1003"])
+def test_a_condition_that_chooses_is_not_told(tmp_path: Path, when: str):
+    assert findings(tmp_path, named(when)) == []
+
+
+def test_every_code_stands_in_the_reference():
+    page = (Path(__file__).parents[2] / "docs/reference/expectations.md").read_text(encoding="utf-8")
+    assert [code for code in LintCode if f"| `{code}` |" not in page] == []

@@ -20,7 +20,8 @@ Link = Callable[..., bytes]
 Output = pytest.CaptureFixture[str]
 WRITTEN = """version: 1
 expectations:
-- {id: who, when: {command: whoami}, backend: mock, expect: logged, telemetry: {query: q}, settle: 5, deadline: 60}
+- {id: who, when: {command: whoami}, backend: mock, expect: logged, telemetry: {query: q}, settle: 5, deadline: 60,
+   alive: {query: up}}
 """
 
 

@@ -47,6 +47,7 @@ if TYPE_CHECKING:
         SearchRequest,
         hookimpl,
     )
+    from checking_core.worker.check_once import Checked, check
 
 __all__ = [
     "Alert",
@@ -57,6 +58,7 @@ __all__ = [
     "BackendRateLimitedError",
     "BackendUnreachableError",
     "BaseWorker",
+    "Checked",
     "CheckingError",
     "DetectionConfig",
     "DetectionError",
@@ -83,15 +85,18 @@ __all__ = [
     "SearchDetector",
     "SearchRequest",
     "Timing",
+    "check",
     "hookimpl",
 ]
 
+_HOMES = {"Checked": "worker.check_once", "check": "worker.check_once"}
+"""What is rarely wanted, and brings more with it."""
 _ROOMS = ("errors", "contracts", "matching.record", "plugin")
 
 
 def __getattr__(name: str) -> object:
     if name in __all__:
-        for room in _ROOMS:
+        for room in [_HOMES[name]] if name in _HOMES else _ROOMS:
             module = import_module(f"{__name__}.{room}")
             if hasattr(module, name):
                 return getattr(module, name)

@@ -31,6 +31,7 @@ app = App(
 )
 
 _VERBS = {
+    "check": "Ask one backend once what it saw of one execution: neither server nor database is needed.",
     "demo": "A bundled operation through the whole engine, on nothing but this machine.",
     "ingest": "Feed it what the red team did: Caldera messages, operations or reports.",
     "report": "What the defenders saw of an operation.",
@@ -42,7 +43,7 @@ _GROUPS = {
     "db": "The database schema: upgrade, check, downgrade, setup.",
     "dead-letters": "Messages that could not be accepted: list, show, replay, delete.",
     "expectations": "Check expectations files, and show what they plan.",
-    "plugins": "Installed detector plugins and their backends.",
+    "plugins": "Installed detector plugins and their backends, and the beginning of a new one.",
 }
 for _name, _help in _VERBS.items():
     app.command(f"checking_server.commands.{_name}:{_name}", name=_name, help=_help)

@@ -60,6 +60,11 @@ class Document(msgspec.Struct, frozen=True):
     value: Any
     lines: Mapping[Path, int]
 
+    @classmethod
+    def of(cls, name: str, value: Any) -> Document:
+        """Data that came from no file: all of it stands on its first line."""
+        return cls(name, value, dict.fromkeys(_paths(value, ()), 1))
+
     def known(self, path: Path) -> Path:
         """The longest part of a path that the file has."""
         while path not in self.lines:
@@ -69,6 +74,13 @@ class Document(msgspec.Struct, frozen=True):
     def line(self, path: Path) -> int:
         """The line of a value, or of the nearest thing around it."""
         return self.lines[self.known(path)]
+
+
+def _paths(value: Any, path: Path) -> Iterator[Path]:
+    yield path
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, item in items:
+        yield from _paths(item, (*path, key))
 
 
 def read_document(file: str, body: bytes) -> Document:

@@ -3,40 +3,50 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path as FilePath
 from typing import Any
 
+from checking_core.contracts import Ask, Expect
+from checking_core.contracts.technique import current_technique
 from checking_core.expectations.document import Path
 from checking_core.expectations.load import Written, read, unknown_backends
 from checking_core.expectations.problem import LintCode, LintMessage
+from checking_core.expectations.queries import own_time_range, scope_problem
 
-__all__ = ["lint"]
+__all__ = ["ANSWERED_BY", "lint"]
 
-_QUERIES: tuple[Path, ...] = (
-    ("query",),
-    ("command",),
-    *((section, "query") for section in ("alert", "rule", "telemetry", "alive")),
-)
-
-_TIME_RANGE = re.compile(
-    r"""
-      \b_?(?:index_)?(?:earliest|latest)\s*=                        # SPL
-    | \b(?:start|end)timeu?\s*= | \btimeformat\s*=
-    | \b_time\s*[<>]
-    | ["']range["']\s*:\s*\{\s*["']@timestamp["']                    # Elastic query DSL
-    | @timestamp\s*(?::\s*)?(?:[<>]=?|[\[{])                         # KQL, Lucene, ES|QL, EQL
-    | \bnow\s*\(\s*\)\s*- | \bnow-\d+[smhdwM]\b
-    | \bTimeGenerated\s*(?:[<>]|between\b) | \bago\s*\(             # Kusto
-    | \b\w*timestamp\s*:\s*[<>]                                      # FQL
-    """,
-    re.IGNORECASE | re.VERBOSE,
-)
-"""Searches that choose their own time would miss the attack, or find another one."""
+_SEARCHES: tuple[Path, ...] = (("rule",), ("telemetry",), ("alive",))
+_BARE: tuple[Path, ...] = (("query",), ("command",))
+"""The original form: the search itself at the top."""
+ANSWERED_BY: Mapping[Expect, tuple[frozenset[Ask], str, str]] = {
+    Expect.ALERTED: (
+        frozenset({Ask.ALERT}),
+        "a search proves no alert",
+        "add alert: {rule: ...}, or expect matched or logged",
+    ),
+    Expect.MATCHED: (frozenset({Ask.ALERT, Ask.RULE}), "no detection is asked for", "add rule, sigma or alert"),
+    Expect.SILENT: (
+        frozenset({Ask.ALERT, Ask.RULE}),
+        "no detection is asked for",
+        "add the alert or rule that must not fire",
+    ),
+    Expect.LOGGED: (
+        frozenset({Ask.ALERT, Ask.RULE, Ask.TELEMETRY}),
+        "no trace is asked for",
+        "add telemetry: {query: ...}",
+    ),
+}
+"""Without one of these questions an expectation is never met; the problem, and what to do."""
 
 
 def lint(
-    paths: Sequence[FilePath], backends: Collection[str], *, plugin_keys: Collection[str] = ()
+    paths: Sequence[FilePath],
+    backends: Collection[str],
+    *,
+    plugin_keys: Collection[str] = (),
+    languages: Mapping[str, str] | None = None,
 ) -> list[LintMessage]:
     """Every problem of some files, by file and line. Nothing stops at the first.
 
@@ -44,24 +54,125 @@ def lint(
         paths: files and folders, as for ``load``.
         backends: names of the configured backends.
         plugin_keys: as for ``load``.
+        languages: by backend, the language of a query that names none, as far as it is known.
     """
     reading = read(paths, plugin_keys=plugin_keys)
     found = list(reading.problems)
     for written in reading.written:
         found.extend(unknown_backends(written, backends))
-        found.extend(_time_ranges(written))
+        found.extend(_scopes(written, languages or {}))
+        for rule in _RULES:
+            found.extend(rule(written))
     return sorted(dict.fromkeys(found), key=lambda message: (message.file, message.line))
 
 
 def _time_ranges(written: Written) -> Iterator[LintMessage]:
-    for keys in _QUERIES:
-        if found := _TIME_RANGE.search(_text(written.data, keys)):
-            problem = f"{'.'.join(map(str, keys))}: chooses its own time ({found[0].strip()})"
-            path = (*written.path, *keys)
-            yield written.message(path, LintCode.OWN_TIME_RANGE, problem, "remove it: the check's window is applied")
+    for keys in (*_BARE, *((*search, "query") for search in (*_SEARCHES, ("alert",)))):
+        if words := own_time_range(_text(written.data, keys)):
+            problem = f"{'.'.join(map(str, keys))}: chooses its own time ({words})"
+            remedy = "remove it: the check's window is applied"
+            yield written.message((*written.path, *keys), LintCode.OWN_TIME_RANGE, problem, remedy)
+
+
+def _scopes(written: Written, languages: Mapping[str, str]) -> Iterator[LintMessage]:
+    """Every search by the language it names; where it names none by the backends', if they agree."""
+    told = {languages.get(backend, "") for backend in written.expectation.backends}
+    usual = next(iter(told)) if len(told) == 1 else ""
+    places = [((*search, "query"), (*search, "language"), (*search, "index")) for search in _SEARCHES]
+    for query, language, index in [*places, (("query",), ("query_language",), ())]:
+        if not (text := _text(written.data, query)):
+            continue
+        known = _text(written.data, language) or usual
+        if problem := scope_problem(text, language=known, index=_text(written.data, index) or None):
+            place = (*written.path, *query)
+            remedy = "name the index where this is logged"
+            yield written.message(place, LintCode.NO_SCOPE, f"{'.'.join(map(str, query))}: {problem}", remedy)
+
+
+def _unanswerable(written: Written) -> Iterator[LintMessage]:
+    """What is wanted can neither come true nor be missed by the questions that are asked."""
+    question = written.expectation.question
+    asks, problem, remedy = ANSWERED_BY.get(question.wanted, (question.asks, "", ""))
+    if asks.isdisjoint(question.asks):
+        message = f"expect: {question.wanted} is never decided: {problem}"
+        yield written.message((*written.path, "expect"), LintCode.NOT_ASKED, message, remedy)
+
+
+def _without_alive(written: Written) -> Iterator[LintMessage]:
+    asks = written.expectation.question.asks
+    if Ask.TELEMETRY in asks and Ask.ALIVE not in asks:
+        problem = "telemetry: without alive a trace that is missing stays inconclusive, never none"
+        remedy = "add alive: {query: ...} that always finds something of this source"
+        yield written.message((*written.path, "telemetry"), LintCode.NO_ALIVE, problem, remedy)
+
+
+def _renamed(written: Written) -> Iterator[LintMessage]:
+    for keys in (("when", "technique"), ("alert", "techniques")):
+        for place, technique in _listed(written.data, keys):
+            now = current_technique(technique)
+            if now != technique.strip().upper():
+                problem = f"{'.'.join(keys)}: {technique} is called {now} today"
+                path = (*written.path, *place)
+                yield written.message(path, LintCode.RENAMED_TECHNIQUE, problem, f"write {now}; both are found")
+
+
+def _sigma(written: Written) -> Iterator[LintMessage]:
+    """A rule that is not there cannot be converted, wherever it is for."""
+    name = _text(written.data, ("sigma",))
+    if name and not any(_is_file(folder / name) for folder in (FilePath(), FilePath(written.document.file).parent)):
+        problem = f"sigma: {name} is no file, seen from here or from the folder of the expectations"
+        yield written.message((*written.path, "sigma"), LintCode.NOT_CONVERTIBLE, problem, "correct the path")
+
+
+def _too_wide(written: Written) -> Iterator[LintMessage]:
+    """A condition that holds for whatever was run."""
+    for keys, holds_for_all in ((("when", "command"), _finds_nothing_too), (("when", "procedure"), _is_stars)):
+        for place, text in _listed(written.data, keys):
+            if holds_for_all(text):
+                problem = f"{'.'.join(keys)}: {text!r} holds for everything that was run"
+                path = (*written.path, *place)
+                yield written.message(path, LintCode.MATCHES_TOO_MUCH, problem, "write what is special about it")
+
+
+_RULES: Sequence[Callable[[Written], Iterator[LintMessage]]] = (
+    _time_ranges,
+    _unanswerable,
+    _without_alive,
+    _renamed,
+    _sigma,
+    _too_wide,
+)
+
+
+def _finds_nothing_too(pattern: str) -> bool:
+    return re.search(pattern, "") is not None
+
+
+def _is_stars(glob: str) -> bool:
+    return not glob.strip("*")
+
+
+def _is_file(path: FilePath) -> bool:
+    with suppress(OSError):  # a name that is too long for one, for example
+        return path.is_file()
+    return False
+
+
+def _value(data: Any, keys: Path) -> Any:
+    for key in keys:
+        data = data.get(key) if isinstance(data, Mapping) else None
+    return data
 
 
 def _text(data: Any, keys: Path) -> str:
-    for key in keys:
-        data = data.get(key) if isinstance(data, Mapping) else None
-    return data if isinstance(data, str) else ""
+    found = _value(data, keys) if keys else None
+    return found if isinstance(found, str) else ""
+
+
+def _listed(data: Any, keys: tuple[str, ...]) -> Iterator[tuple[Path, str]]:
+    """The texts of a key that has one or several, each with its place."""
+    found = _value(data, keys)
+    if isinstance(found, str):
+        yield keys, found
+    elif isinstance(found, list):
+        yield from (((*keys, index), text) for index, text in enumerate(found) if isinstance(text, str))

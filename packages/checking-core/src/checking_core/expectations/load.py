@@ -174,6 +174,7 @@ class _FileReader:
         self.reading = reading
         self.renamed = renamed
         self.plugin_keys = plugin_keys
+        self.keys = WrittenExpectation.model_fields.keys() | plugin_keys
 
     def read(self) -> None:
         default = self.default_backends()
@@ -183,13 +184,13 @@ class _FileReader:
             try:
                 self.entry(entry, ("expectations", index), default)
             except ValidationError as error:
-                self.reading.problems.extend(problems_of(error, self.document, ("expectations", index)))
+                self.reading.problems.extend(problems_of(error, self.document, ("expectations", index), self.keys))
 
     def default_backends(self) -> tuple[str, ...]:
         try:
             return Header.model_validate(self.document.value).backends_default
         except ValidationError as error:
-            self.reading.problems.extend(problems_of(error, self.document, ()))
+            self.reading.problems.extend(problems_of(error, self.document, (), Header.model_fields))
             return ()
 
     def entry(self, entry: Any, path: Path, default: tuple[str, ...]) -> None:

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Annotated, Any, Literal, Self, TypeAlias
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, field_validator, model_validator
 from pydantic_core import PydanticCustomError
@@ -27,6 +27,7 @@ __all__ = [
     "ExpectationsFile",
     "Header",
     "When",
+    "WrittenConfig",
     "WrittenExpectation",
     "schema",
 ]
@@ -117,20 +118,10 @@ class _StrictRanIf(RanIf):
     model_config = _STRICT
 
 
-class WrittenExpectation(DetectionConfig):
-    """One expectation: for which executions, on which backends, what should be seen, and how to ask for it."""
+class WrittenConfig(DetectionConfig):
+    """How a backend is asked, as a person writes it: the keys of a ``detection_config``, and no others."""
 
     model_config = _STRICT
-
-    id: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,99}$")
-    """Its name for good: history and diff follow it. Unique over all files."""
-    when: When
-    backend: BackendName | None = None
-    """The configured backend to ask."""
-    backends: tuple[BackendName, ...] | None = Field(default=None, min_length=1)
-    """Several backends: one check on each."""
-    max_retries: int | None = Field(default=None, ge=0, le=100)
-    """How often a transient error is tried again inside one look."""
 
     alert: _StrictAlert | None = None
     rule: _StrictSearch | None = None
@@ -148,18 +139,32 @@ class WrittenExpectation(DetectionConfig):
     jitter: Seconds = None
     """Original name of settle."""
 
-    @property
-    def named_backends(self) -> tuple[str, ...]:
-        """The backends this expectation names itself."""
-        return self.backends or ((self.backend,) if self.backend else ())
-
     @model_validator(mode="after")
-    def _says_each_thing_once(self) -> WrittenExpectation:
+    def _says_each_thing_once(self) -> Self:
         for choices in (("backend", "backends"), ("rule", "sigma", "query", "command"), ("settle", "jitter")):
             given = [name for name in choices if name in self.model_fields_set]
             if len(given) > 1:
                 raise ValueError(f"{given[1]}: says the same as {given[0]}; keep one of them")
         return self
+
+
+class WrittenExpectation(WrittenConfig):
+    """One expectation: for which executions, on which backends, what should be seen, and how to ask for it."""
+
+    id: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,99}$")
+    """Its name for good: history and diff follow it. Unique over all files."""
+    when: When
+    backend: BackendName | None = None
+    """The configured backend to ask."""
+    backends: tuple[BackendName, ...] | None = Field(default=None, min_length=1)
+    """Several backends: one check on each."""
+    max_retries: int | None = Field(default=None, ge=0, le=100)
+    """How often a transient error is tried again inside one look."""
+
+    @property
+    def named_backends(self) -> tuple[str, ...]:
+        """The backends this expectation names itself."""
+        return self.backends or ((self.backend,) if self.backend else ())
 
 
 OWN_KEYS = frozenset({"id", "when", "backend", "backends", "max_retries"})

@@ -21,6 +21,13 @@ class LintCode(StrEnum):
     DUPLICATE_ID = "duplicate-id"
     UNKNOWN_BACKEND = "unknown-backend"
     OWN_TIME_RANGE = "own-time-range"
+    NO_SCOPE = "no-scope"
+    NOT_ASKED = "not-asked"
+    NO_ALIVE = "no-alive"
+    RENAMED_TECHNIQUE = "renamed-technique"
+    NOT_CONVERTIBLE = "not-convertible"
+    MATCHES_NOTHING = "matches-nothing"
+    MATCHES_TOO_MUCH = "matches-too-much"
 
 
 class LintMessage(msgspec.Struct, frozen=True, kw_only=True):

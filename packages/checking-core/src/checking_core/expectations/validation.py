@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from difflib import get_close_matches
 from typing import Any
 
 from pydantic import ValidationError
 
 from checking_core.expectations.document import Document, Path
-from checking_core.expectations.model import SECTIONS, Header, WrittenExpectation
+from checking_core.expectations.model import SECTIONS
 from checking_core.expectations.problem import LintCode, LintMessage
 
 __all__ = ["problems_of"]
@@ -27,17 +27,18 @@ _PLAIN = {
 }
 
 
-def problems_of(error: ValidationError, document: Document, at: Path) -> Iterator[LintMessage]:
+def problems_of(error: ValidationError, document: Document, at: Path, known: Collection[str]) -> Iterator[LintMessage]:
     """One message for each thing that is wrong.
 
     Args:
-        error: of ``Header`` or ``WrittenExpectation``.
+        error: of ``Header``, ``WrittenExpectation`` or ``WrittenConfig``.
         document: the file that was validated.
         at: where in it the validated part stands.
+        known: the keys that may stand there.
     """
     for found in error.errors(include_url=False):
         field = _field(found["type"], found["loc"], document, at)
-        problem, remedy = _words(found["type"], found["msg"], found.get("ctx", {}), field, at)
+        problem, remedy = _words(found["type"], found["msg"], found.get("ctx", {}), field, known)
         where = f"{'.'.join(map(str, field))}: " if field else ""
         yield LintMessage(
             file=document.file,
@@ -54,9 +55,9 @@ def _field(kind: str, loc: Path, document: Document, at: Path) -> Path:
     return (*known, loc[-1]) if kind == "missing" else known
 
 
-def _words(kind: str, message: str, context: dict[str, Any], field: Path, at: Path) -> tuple[str, str]:
+def _words(kind: str, message: str, context: dict[str, Any], field: Path, known: Collection[str]) -> tuple[str, str]:
     if kind == "extra_forbidden":
-        return "is no known key", _nearest(field, at)
+        return "is no known key", _nearest(str(field[-1]), _keys(field, known))
     if "expected" in context:
         return "is none of the known values", f"use {context['expected']}"
     if kind == "string_pattern_mismatch":
@@ -67,14 +68,12 @@ def _words(kind: str, message: str, context: dict[str, Any], field: Path, at: Pa
     return problem[0].lower() + problem[1:], remedy or REFERENCE
 
 
-def _nearest(field: Path, at: Path) -> str:
-    known = _known_keys(field, at)
-    near = get_close_matches(str(field[-1]), known, n=1)
-    return f"did you mean {near[0]}?" if near else f"use one of {', '.join(known)}"
+def _nearest(key: str, known: Collection[str]) -> str:
+    near = get_close_matches(key, known, n=1)
+    return f"did you mean {near[0]}?" if near else f"use one of {', '.join(sorted(known))}"
 
 
-def _known_keys(field: Path, at: Path) -> list[str]:
-    if not at:
-        return sorted(Header.model_fields)
-    section = SECTIONS.get(str(field[0]), WrittenExpectation) if len(field) > 1 else WrittenExpectation
-    return sorted(section.model_fields)
+def _keys(field: Path, known: Collection[str]) -> Collection[str]:
+    """The keys that may stand beside this one."""
+    section = SECTIONS.get(str(field[0])) if len(field) > 1 else None
+    return section.model_fields if section else known

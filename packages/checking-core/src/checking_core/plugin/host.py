@@ -18,7 +18,7 @@ from checking_core.plugin.hookspecs import GROUP
 from checking_core.plugin.loader import BrokenPluginError, foreign, load_detectors
 from checking_core.settings import BackendSettings, BackendsSettings
 
-__all__ = ["PluginHost", "PluginInfo", "PluginState"]
+__all__ = ["PluginHost", "PluginInfo", "PluginState", "plain_backend"]
 
 
 class PluginState(StrEnum):
@@ -72,12 +72,7 @@ class PluginHost:
 
     def backends(self, settings: BackendsSettings) -> dict[str, BackendSettings]:
         """The configured backends; where none is configured, one for each installed detector, of its own name."""
-        if settings.backends:
-            return dict(settings.backends)
-        return {
-            platform: BackendSettings(plugin=platform, detection_type=_main_type(detector))
-            for platform, detector in self.detectors.items()
-        }
+        return dict(settings.backends) or {name: plain_backend(kind) for name, kind in self.detectors.items()}
 
     @property
     def config_keys(self) -> frozenset[str]:
@@ -114,6 +109,12 @@ class PluginHost:
         return f"no plugin {platform} is installed; installed: {installed}"
 
 
+def plain_backend(detector: type[BaseWorker]) -> BackendSettings:
+    """What stands for a backend that nobody configured: the detector with its own variables."""
+    main = "api" if "api" in detector.detection_types else min(detector.detection_types)
+    return BackendSettings(plugin=detector.platform, detection_type=main)
+
+
 def _precedence(entry: EntryPoint) -> tuple[str, bool, str]:
     """Of two plugins with one name our own distribution comes first, then the alphabet: never chance."""
     distribution = entry.dist.name if entry.dist else ""
@@ -124,10 +125,6 @@ def _refuse_second(entry: EntryPoint, plugins: Sequence[PluginInfo]) -> None:
     for first in plugins:
         if first.name == entry.name:
             raise BrokenPluginError(f"has the same name as the plugin of {first.distribution}, which comes first")
-
-
-def _main_type(detector: type[BaseWorker]) -> str:
-    return "api" if "api" in detector.detection_types else min(detector.detection_types)
 
 
 def _build(detector: type[BaseWorker], backend: str, prefix: str | None) -> BaseWorker:
