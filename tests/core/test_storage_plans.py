@@ -119,3 +119,22 @@ async def test_a_report_reads_its_operation(store):
     assert "ix_detection_results_detection_execution_id_created_at" in plan
     assert "ix_execution_results_operation_id_started_at" in plan
     assert not WHOLE_TABLE.search(plan)
+
+
+async def test_attribution_finds_claims_by_record_and_by_check(store):
+    checks = await stored_checks(store, await planned(store, 2))
+    await add(store, *map(result_row, checks))
+
+    async def attribute():
+        async with store.begin() as uow:
+            ids = [check["id"] for check in checks]
+            await uow.claims.records_of(ids)
+            await uow.claims.replace(ids, [])
+            await uow.claims.around("splunk", ["7:42"])
+            await uow.claims.mark(ids, ambiguous=True)
+
+    plan = await plan_of(store, store._writer, attribute())
+    assert "ix_evidence_claims_check_id" in plan
+    assert re.search(r"pk_evidence_claims|sqlite_autoindex_evidence_claims_1", plan)
+    assert "ix_detection_results_detection_execution_id_created_at" in plan
+    assert not WHOLE_TABLE.search(plan)

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from operator import itemgetter
 from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from checking_core.storage.batch import Insert, insert_rows
-from checking_core.storage.tables import detection_executions, detection_results, evidence_claims
+from checking_core.storage.batch import Insert, insert_rows, one_of
+from checking_core.storage.tables import detection_executions, detection_results
 
-__all__ = ["Results"]
+__all__ = ["Results", "newest_of"]
 
 
 class Results:
@@ -30,31 +29,49 @@ class Results:
             dated = [{"created_at": self._now, **row} for row in sorted(rows, key=lambda row: row["id"])]
             await insert_rows(self._connection, detection_results, dated, Insert.on_conflict_do_nothing)
 
-    async def claim_records(self, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Note which records checks rest on: ``backend``, ``record_id``, ``check_id``, ``tier``."""
-        if rows:
-            ordered = sorted(rows, key=itemgetter("backend", "record_id", "check_id"))
-            await insert_rows(self._connection, evidence_claims, ordered, Insert.on_conflict_do_nothing)
-
     async def current_of_operation(self, operation_id: UUID) -> Sequence[sa.RowMapping]:
         """Every check of an operation with its current result, if it has one; ``raw_response`` left out."""
         check, result = detection_executions.c, detection_results.c
-        any_of_check = detection_results.alias("any_of_check").c
-        newest = (
-            sa.select(any_of_check.id)
-            .where(any_of_check.detection_execution_id == check.id)
-            .order_by(any_of_check.created_at.desc(), any_of_check.id.desc())
-            .limit(1)
-            .scalar_subquery()
-        )
         query = (
             sa.select(detection_executions, *(column for column in result if column.name not in _LEFT_OUT))
-            .outerjoin_from(detection_executions, detection_results, result.id == newest)
+            .outerjoin_from(detection_executions, detection_results, result.id == newest_of(check.id))
             .where(check.operation_id == operation_id)
             .order_by(check.created_at, check.id)
         )
         return (await self._connection.execute(query)).mappings().all()
 
+    async def current(self, check_ids: Sequence[UUID]) -> Sequence[sa.RowMapping]:
+        """The current results of checks, each if it has one; ``raw_response`` left out."""
+        result = detection_results.c
+        query = sa.select(*_SLIM).where(
+            one_of(self._connection, result.detection_execution_id, check_ids),
+            result.id == newest_of(result.detection_execution_id),
+        )
+        return (await self._connection.execute(query)).mappings().all()
 
+    async def of_check(self, check_id: UUID) -> Sequence[sa.RowMapping]:
+        """Every result of a check, the current one first; ``raw_response`` left out."""
+        result = detection_results.c
+        query = (
+            sa.select(*_SLIM)
+            .where(result.detection_execution_id == check_id)
+            .order_by(result.created_at.desc(), result.id.desc())
+        )
+        return (await self._connection.execute(query)).mappings().all()
+
+
+def newest_of(check_id: sa.ColumnElement[UUID]) -> sa.ScalarSelect[UUID]:
+    """Id of the current result of a check."""
+    any_of_check = detection_results.alias("any_of_check").c
+    return (
+        sa.select(any_of_check.id)
+        .where(any_of_check.detection_execution_id == check_id)
+        .order_by(any_of_check.created_at.desc(), any_of_check.id.desc())
+        .limit(1)
+        .scalar_subquery()
+    )
+
+
+_SLIM = tuple(column for column in detection_results.c if column.name != "raw_response")
 _LEFT_OUT = ("raw_response", "detection_execution_id", "id", "task_id", "outcome", "look", "created_at")
 """What is bulky, and columns that the check's row has too: the check's own are the current ones."""

@@ -18,6 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from checking_core.storage import bell
 from checking_core.storage.checks import Checks
+from checking_core.storage.claims import Claims
 from checking_core.storage.dead_letters import DeadLetters
 from checking_core.storage.engine import connected, disposed, is_sqlite, open_reader, open_writer, store_errors
 from checking_core.storage.executions import Executions
@@ -54,6 +55,11 @@ class UnitOfWork:
     def results(self) -> Results:
         """Results."""
         return Results(self.connection, self.now)
+
+    @cached_property
+    def claims(self) -> Claims:
+        """Records that checks rest on."""
+        return Claims(self.connection)
 
     @cached_property
     def statistics(self) -> Statistics:

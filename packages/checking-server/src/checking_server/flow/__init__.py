@@ -13,6 +13,7 @@ report      ``report.py``                stored rows into what a person reads
 
 ``rows.py`` holds the shapes of the rows that several stations write, ``reported.py`` those of a report, ``lanes.py``
 where the tasks in flight are; ``give_up.py`` closes checks that nobody answers, ``ask_again.py`` opens those that were
-answered too early, ``bisect.py`` finds the one row that the store refuses. Stations know the store and the transport's
+answered too early, ``retry.py`` those that a person wants to be asked again, ``attribute.py`` flags what several
+executions claim, ``bisect.py`` finds the one row that the store refuses. Stations know the store and the transport's
 Protocol, never each other: ``engine.py`` connects them.
 """

@@ -35,5 +35,6 @@ def _came_early(check: Row, plan: Row) -> bool:
 
 
 def _opened(check: Row, plan: Row) -> Row:
-    seen = {"seen": check["outcome"]} if check["outcome"] is Outcome.LOGGED else {}
-    return {**next_look_row(check, plan["available_at"], **seen), "deadline": plan["deadline"]}
+    seen = check["outcome"] if check["outcome"] is Outcome.LOGGED else None
+    opened = next_look_row(check, plan["available_at"], seen=seen, seen_at=None, stands=None)
+    return {**opened, "deadline": plan["deadline"]}

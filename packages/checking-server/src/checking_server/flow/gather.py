@@ -15,8 +15,10 @@ from checking_core.contracts import Answer, CheckStatus, DetectionResult, Outcom
 from checking_core.errors import RejectedMessageError
 from checking_core.matching.judge import original_verdict, outranks
 from checking_core.matching.looks import next_look
+from checking_core.matching.upgrade import outlasts
 from checking_core.storage import Store, UnitOfWork
 from checking_core.transport.base import Message
+from checking_server.flow.attribute import attribute
 from checking_server.flow.bisect import bisected
 from checking_server.flow.rows import (
     BY_ENGINE,
@@ -27,6 +29,8 @@ from checking_server.flow.rows import (
     is_open,
     next_look_row,
     seen_by,
+    stands_of,
+    waits_since,
     worker_result,
 )
 
@@ -94,7 +98,8 @@ class _Batch:
         self._patience = patience
         self._changed: dict[UUID, dict[str, Any]] = {}
         self._results: list[dict[str, Any]] = []
-        self._claims: list[dict[str, Any]] = []
+        self._claims: dict[UUID, list[dict[str, Any]]] = {}
+        self._asked_before: set[UUID] = set()
 
     def apply(self, result: DetectionResult) -> Gathered | RejectedMessageError:
         check = self._checks.get(result.detection_execution_id)
@@ -120,7 +125,7 @@ class _Batch:
             check["look"],
             timing,
             ended,
-            check["created_at"],
+            waits_since(check),
             self._now,
             due=due_first(check),
             patience=self._patience,
@@ -130,7 +135,7 @@ class _Batch:
     def _close(self, check: Row, result: DetectionResult) -> Gathered:
         """Close with what this look saw or, if an earlier one saw more, with that: its result is stored already."""
         outcome, seen = _outcome(result), seen_by(check)
-        if seen is not None and outranks(seen, outcome):
+        if seen is not None and _stands(check, seen, result):
             outcome = seen
         else:
             self._keep(check, result)
@@ -142,7 +147,7 @@ class _Batch:
         noted: dict[str, Any] = {"looks": _looks(check, result)}
         if outranks(_outcome(result), seen_by(check) or Outcome.INCONCLUSIVE):
             self._keep(check, result)
-            noted["seen"] = _outcome(result)
+            noted |= {"seen": _outcome(result), "seen_at": self._now.isoformat(), "stands": None}
         self._write(check, {**next_look_row(check, due, **noted), "retry_count": result.retry_count})
         return Gathered.LOOK_AGAIN
 
@@ -150,7 +155,7 @@ class _Batch:
         """Store a verdict, and what it rests on."""
         row = worker_result(check, result, self._now)
         self._results.append({**row, "created_at": _after_close(check, self._now)})
-        self._claims += [
+        self._claims[check["id"]] = [
             {
                 "backend": check["detection_platform"],
                 "record_id": claim.record_id,
@@ -160,6 +165,8 @@ class _Batch:
             }
             for claim in result.claims
         ]
+        if check["look"] > 1:
+            self._asked_before.add(check["id"])
 
     def _write(self, check: Row, change: dict[str, Any]) -> None:
         self._changed[check["id"]] = change
@@ -168,7 +175,7 @@ class _Batch:
     async def write(self, uow: UnitOfWork) -> None:
         await uow.checks.settle_batch(list(self._changed.values()))
         await uow.results.add_batch(self._results)
-        await uow.results.claim_records(self._claims)
+        await attribute(uow, self._claims, asked_before=self._asked_before)
 
 
 def _read(body: bytes) -> DetectionResult | RejectedMessageError:
@@ -183,6 +190,13 @@ def _is_awaited(check: Row, result: DetectionResult) -> bool:
     closed_by = check["execution_metadata"].get("closed_by")
     given_up = closed_by == BY_ENGINE and check["status"] is not CheckStatus.CANCELLED
     return bool(result.id == check["task_id"] and (is_open(check["status"]) or given_up))
+
+
+def _stands(check: Row, seen: Outcome, result: DetectionResult) -> bool:
+    """Whether what was seen before stands against this answer: a verdict more firmly than the sight of one look."""
+    if stands := stands_of(check):
+        return outlasts(seen, stands.tier, _outcome(result), result.match_tier)
+    return outranks(seen, _outcome(result))
 
 
 def _denies(result: DetectionResult) -> bool:

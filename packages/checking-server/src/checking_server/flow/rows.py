@@ -7,11 +7,15 @@ from datetime import datetime
 from typing import Any, TypeAlias
 from uuid import uuid5
 
+import msgspec
+
 from checking_core.contracts import (
+    Answer,
     Axes,
     CheckStatus,
     DetectionResult,
     Expect,
+    MatchTier,
     Met,
     Outcome,
     Reason,
@@ -24,6 +28,7 @@ __all__ = [
     "BY_ENGINE",
     "BY_WORKER",
     "Row",
+    "Stands",
     "closed_check",
     "due_first",
     "engine_result",
@@ -31,6 +36,8 @@ __all__ = [
     "next_look_row",
     "noting_due",
     "seen_by",
+    "stands_of",
+    "waits_since",
     "worker_result",
 ]
 
@@ -44,6 +51,7 @@ BY_WORKER = "worker"
 """Who closed a check that was answered."""
 
 NOT_ASKED = Axes()
+_MOST_OFFSET = 3600.0
 
 
 def closed_check(check: Row, outcome: Outcome, now: datetime, **metadata: Any) -> dict[str, Any]:
@@ -99,7 +107,7 @@ def worker_result(check: Row, result: DetectionResult, now: datetime) -> dict[st
     assert result.outcome is not None  # noqa: S101 - gather judges original-style answers first
     failed = check["run_state"] in (RunState.FAILED, RunState.TIMED_OUT)
     met, why = met_of(check["expect"], result.outcome, result.axes, execution_failed=failed)
-    alerted_after = _seconds(check["execution_started_at"], result.alert_at)
+    missed = met is Met.NO and result.alert is Answer.NO and check["expect"] in (Expect.ALERTED, Expect.BLOCKED)
     return {
         **_SILENT,
         **{name: getattr(result, name) for name in _SAME_NAME},
@@ -109,16 +117,39 @@ def worker_result(check: Row, result: DetectionResult, now: datetime) -> dict[st
         "outcome": result.outcome,
         "met": met,
         "reason": why or result.reason,
-        "late": result.alert_at is not None and result.alert_at > check["deadline"],
-        "seen_at": now,
-        "time_to_detect_s": alerted_after,
-        "censored": alerted_after is None and check["expect"] in (Expect.ALERTED, Expect.BLOCKED),
+        "late": _is_late(check, result),
+        "seen_at": _seen_at(check, result.outcome, now),
+        "time_to_detect_s": _seconds(check["execution_started_at"], result),
+        "censored": missed,
         "metadata": result.result_metadata or None,
     }
 
 
-def _seconds(start: datetime, end: datetime | None) -> float | None:
-    return None if end is None else (end - start).total_seconds()
+def _is_late(check: Row, result: DetectionResult) -> bool:
+    """Created after the deadline; where the backend does not say when, not there at a complete look after it."""
+    if result.alert_at is not None:
+        return bool((result.alert_at - check["deadline"]).total_seconds() > _clock_offset(result))
+    stands = stands_of(check)
+    return result.alert is Answer.YES and stands is not None and stands.alert is Answer.NO
+
+
+def _seen_at(check: Row, outcome: Outcome, now: datetime) -> datetime:
+    """When the outcome was seen first: a look that only sees it again does not make it later."""
+    first = check["execution_metadata"].get("seen_at")
+    return datetime.fromisoformat(first) if first and seen_by(check) is outcome else now
+
+
+def _seconds(start: datetime, result: DetectionResult) -> float | None:
+    """From the start to the alert, on our clock. What is left of a difference of clocks makes no time negative."""
+    if result.alert_at is None:
+        return None
+    return max((result.alert_at - start).total_seconds() - _clock_offset(result), 0.0)
+
+
+def _clock_offset(result: DetectionResult) -> float:
+    """Backend minus us, in seconds; 0 where it is not known, or cannot be true."""
+    offset = result.clock_offset or 0.0
+    return offset if abs(offset) <= _MOST_OFFSET else 0.0
 
 
 _SAME_NAME = (
@@ -184,6 +215,25 @@ def seen_by(check: Row) -> Outcome | None:
     """The best that a look saw that was not final; nothing takes it back, neither an outage nor a later silence."""
     seen = check["execution_metadata"].get("seen")
     return Outcome(seen) if seen else None
+
+
+class Stands(msgspec.Struct, frozen=True):
+    """What counts of a verdict when a person has its check asked again: how firm it was, and what it said of alerts."""
+
+    tier: MatchTier | None
+    alert: Answer
+
+
+def stands_of(check: Row) -> Stands | None:
+    """The verdict that this check had when it was asked again."""
+    told = check["execution_metadata"].get("stands")
+    return msgspec.convert(told, Stands) if told else None
+
+
+def waits_since(check: Row) -> datetime:
+    """Since when an outage of its backend is waited for: its acceptance, or when a person asked again."""
+    retried = check["execution_metadata"].get("retried_at")
+    return datetime.fromisoformat(retried) if retried else check["created_at"]
 
 
 def noting_due(check: Row) -> dict[str, Any]:

@@ -12,6 +12,7 @@ import pytest
 from checking_core.storage import Store
 from checking_core.testing.storage_conformance.accept import AcceptRules
 from checking_core.testing.storage_conformance.claim import ClaimRules
+from checking_core.testing.storage_conformance.claims import ClaimedRecordRules
 from checking_core.testing.storage_conformance.concurrency import ConcurrencyRules
 from checking_core.testing.storage_conformance.dead_letters import DeadLetterRules
 from checking_core.testing.storage_conformance.faults import FaultRules
@@ -33,6 +34,7 @@ class StorageConformance(
     ClaimRules,
     LeaseRules,
     SettleRules,
+    ClaimedRecordRules,
     ReportRules,
     ConcurrencyRules,
     FaultRules,

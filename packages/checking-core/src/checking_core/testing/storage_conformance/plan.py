@@ -116,7 +116,7 @@ class PlanRules:
             await uow.checks.settle_batch([])
             await uow.checks.release_batch([])
             await uow.results.add_batch([])
-            await uow.results.claim_records([])
+            await uow.claims.replace([], [])
             await uow.dead_letters.add_batch([])
 
     async def test_what_belongs_to_an_operation_goes_with_it(self, store: Store) -> None:

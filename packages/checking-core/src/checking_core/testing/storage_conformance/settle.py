@@ -6,14 +6,12 @@ from __future__ import annotations
 from uuid import uuid4
 
 import pytest
-import sqlalchemy as sa
 
-from checking_core.contracts import CheckStatus, MatchTier, Outcome, task_id_of
+from checking_core.contracts import CheckStatus, Outcome, task_id_of
 from checking_core.storage import Store
-from checking_core.storage.tables import detection_results, evidence_claims
+from checking_core.storage.tables import detection_results
 from checking_core.testing.storage_conformance.rows import (
     MovableClock,
-    Row,
     add,
     answer,
     at,
@@ -114,16 +112,20 @@ class SettleRules:
         assert (row["reason"], row["alert_at"]) == ("matched_alert", at(30.000001))
         assert "raw_response" not in row
 
-    async def test_a_record_is_claimed_once_by_each_check(self, store: Store) -> None:
-        ids = await planned(store, 2)
-        claims: list[Row] = [
-            {"backend": "splunk", "record_id": "7:42", "check_id": key, "tier": MatchTier.PROCESS, "shared": False}
-            for key in sorted(ids)
-        ]
-        for batch in (claims, claims[::-1], [*claims, *claims]):
-            async with store.begin() as uow:
-                await uow.results.claim_records(batch)
+    async def test_current_results_and_the_history_of_a_check_are_found(
+        self, store: Store, clock: MovableClock
+    ) -> None:
+        first, second, silent = await stored_checks(store, await planned(store, 3))
+        for seconds, outcome in ((100, Outcome.NO_ALERT), (200, Outcome.ALERTED)):
+            clock.move_to(seconds)
+            await add(store, result_row(first, outcome, id=uuid4()))
+        await add(store, result_row(second))
         async with store.read() as uow:
-            query = sa.select(evidence_claims).order_by(evidence_claims.c.check_id)
-            rows = (await uow.connection.execute(query)).mappings().all()
-        assert [dict(row) for row in rows] == claims
+            current = await uow.results.current([first["id"], silent["id"], second["id"]])
+            history = await uow.results.of_check(first["id"])
+        assert {row["detection_execution_id"]: row["outcome"] for row in current} == {
+            first["id"]: Outcome.ALERTED,
+            second["id"]: Outcome.ALERTED,
+        }
+        assert [row["outcome"] for row in history] == [Outcome.ALERTED, Outcome.NO_ALERT]
+        assert "raw_response" not in history[0]
