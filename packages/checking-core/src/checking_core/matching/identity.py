@@ -90,7 +90,7 @@ def _processes(context: ExecutionContext) -> tuple[int | None, int | None]:
 
 
 def _marker(texts: Iterable[str]) -> str | None:
-    marker = next((text.strip() for text in texts), None)
+    marker = next(iter(texts), None)
     if marker is not None and len(marker) < SHORTEST_MARKER:
         raise QueryInvalidError(f"detection_config.match.marker: has fewer than {SHORTEST_MARKER} characters")
     return marker
@@ -104,4 +104,5 @@ def _texts(told: Mapping[str, Any], *keys: str) -> list[str]:
     """What stands under these keys: a text, or a list of them."""
     values = [told.get(key) for key in keys]
     flat = [item for value in values for item in (value if isinstance(value, list | tuple) else [value])]
-    return [str(item) for item in flat if isinstance(item, str | int) and str(item).strip()]
+    named = (item for item in flat if isinstance(item, str | int) and not isinstance(item, bool))
+    return [text for item in named if (text := str(item).strip())]
