@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from checking_core.contracts import Timing
 
@@ -14,6 +14,9 @@ MAX_LOOKS = 8
 OUTAGE_PATIENCE = timedelta(seconds=900)
 """How long after its acceptance a check waits for a backend that is away, whatever its deadline."""
 
+_STEPS = 10
+_LONGEST_STEP = 60.0
+"""Seconds. The last look waits for the full minute after its deadline, or a tenth of the time up to that."""
 _MOST_DOUBLINGS = 16
 _LEAST_IN_OUTAGE = 1.0
 """Seconds: after the deadline nothing but the interval bounds the number of looks."""
@@ -55,17 +58,26 @@ def next_look(
             longer than for any other outage.
 
     Returns:
-        A time that is not before ``now``; ``None`` when the check has to close with what it has.
+        A time that is not before ``now``, a step after the deadline at most; ``None`` when the check has to close with
+        what it has.
     """
     deadline = deadline_of(ended, timing)
     if now < deadline:
         interval = max(_doubled(timing.poll_interval, look), retry_after)
-        return deadline if look + 1 >= MAX_LOOKS else _later(interval, now, at_most=deadline)
+        last = _in_step(deadline, timing)
+        return last if look + 1 >= MAX_LOOKS else _later(interval, now, at_most=last)
     give_up = max(deadline, accepted + patience)
     if due < deadline:
         return _later(retry_after, now, at_most=max(give_up, now))
     interval = max(_doubled(max(timing.poll_interval, _LEAST_IN_OUTAGE), look), retry_after)
     return _later(interval, now, at_most=give_up) if now < give_up else None
+
+
+def _in_step(deadline: datetime, timing: Timing) -> datetime:
+    """The last look together with others': one search may then prove the no of all of them."""
+    step = timedelta(seconds=min(timing.deadline / _STEPS, _LONGEST_STEP))
+    behind = (deadline - datetime(1970, 1, 1, tzinfo=UTC)) % step if step else step
+    return deadline + (step - behind) if behind else deadline
 
 
 def _doubled(interval: float, look: int) -> float:

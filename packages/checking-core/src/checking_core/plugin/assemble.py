@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
+from itertools import islice
 from typing import Any
 
 import msgspec
@@ -33,13 +34,18 @@ _BEST = (Prevention.BLOCKED, Prevention.TERMINATED, Prevention.NOT_BLOCKED)
 WEAK = RANK[MatchTier.ARTEFACT] + 1
 """From this rank of a tier on the same might happen without any attack."""
 _MOST_EVIDENCE = 100
+_MOST_MISSES = 20
+_MOST_ALIVE = 3
+_MOST_FIELDS = 100
+_LONGEST_FIELD = 2000
 _LONGEST_ID = 512
 
 
 class Answered(msgspec.Struct, frozen=True, kw_only=True):
     """One question's answer: its candidates told apart, and those of the control window if that was asked.
 
-    ``sifted`` is ``None`` where the question could not be answered at all.
+    ``sifted`` is ``None`` where the question could not be answered at all. ``raw`` is the backend's own form of each
+    record, by id.
     """
 
     sifted: Sifted | None
@@ -47,7 +53,7 @@ class Answered(msgspec.Struct, frozen=True, kw_only=True):
     complete: bool = True
     reason: Reason | None = None
     query_sent: str | None = None
-    raw: Sequence[Mapping[str, Any]] = ()
+    raw: Mapping[str, Mapping[str, Any]] = {}
     messages: tuple[str, ...] = ()
     clock_offset: float | None = None
 
@@ -57,12 +63,22 @@ class Answered(msgspec.Struct, frozen=True, kw_only=True):
         return self.control is not None and bool(self.control.matched)
 
     @property
+    def spoiled(self) -> bool:
+        """Whether it rests on nothing that would not also have been there before the operation."""
+        tier = self.sifted.tier if self.sifted is not None else None
+        return self.noisy and tier is not None and RANK[tier] >= WEAK
+
+    @property
     def answer(self) -> Answer:
         """A yes that would also have been one before the operation is none."""
         if self.sifted is None:
             return Answer.UNKNOWN
-        weak = self.noisy and self.sifted.tier is not None and RANK[self.sifted.tier] >= WEAK
-        return Answer.UNKNOWN if weak and self.sifted.answer is Answer.YES else self.sifted.answer
+        return Answer.UNKNOWN if self.spoiled and self.sifted.answer is Answer.YES else self.sifted.answer
+
+    @property
+    def unsure(self) -> bool:
+        """Whether what was left out of the answer could change it; a yes stays one."""
+        return not self.complete and self.answer is not Answer.YES
 
 
 def assemble(
@@ -88,16 +104,19 @@ def assemble(
         telemetry=said.get(Ask.TELEMETRY, Answer.NOT_ASKED),
         alive=said.get(Ask.ALIVE, Answer.NOT_ASKED),
         prevention=_prevention(answered[Ask.ALERT], alerts) if Ask.PREVENTION in asked else Prevention.NOT_ASKED,
-        complete=all(found.complete for found in answered.values()),
+        complete=not any(found.unsure for found in answered.values()),
         reason=reason or _reason(answered),
         match_tier=min((found.tie.tier for _, found in matched), key=RANK.__getitem__, default=None),
-        evidence=tuple(_evidence(_KINDS[ask], found) for ask, found in matched[:_MOST_EVIDENCE]),
+        evidence=tuple(_evidence(ask, found, answered[ask].raw) for ask, found in matched[:_MOST_EVIDENCE]),
         near_misses=tuple(_near_miss(_KINDS[ask], candidate) for ask, candidate in missed),
         claims=_claims(found for _, found in matched),
         in_control_window=bool(controls),
         lift=min((_lift(found) for found in controls), default=None),
         tooling=any(candidate.reason is Reason.TOOLING for _, candidate in missed),
-        raw_response={ask.value: list(found.raw[:_MOST_EVIDENCE]) for ask, found in answered.items()},
+        raw_response={
+            ask.value: _shown(found, _MOST_ALIVE if ask is Ask.ALIVE else _MOST_EVIDENCE)
+            for ask, found in answered.items()
+        },
         query_sent="\n".join(f"{ask}: {found.query_sent}" for ask, found in answered.items() if found.query_sent)
         or None,
         event_at=_first(found.record.event_at for _, found in matched),
@@ -110,6 +129,8 @@ def assemble(
 
 def _prevention(answered: Answered, alerts: Sequence[Alert]) -> Prevention:
     """What the alerts of this execution tell; a product that stops something says so in an alert."""
+    if answered.spoiled:
+        return Prevention.UNKNOWN
     told = {alert.prevention for alert in alerts}
     if best := next((state for state in _BEST if state in told), None):
         return best
@@ -118,8 +139,12 @@ def _prevention(answered: Answered, alerts: Sequence[Alert]) -> Prevention:
 
 def _reason(answered: Mapping[Ask, Answered]) -> Reason | None:
     """What is known of a miss: what spoiled the answer, else the nearest candidate's reason."""
-    if given := next((found.reason for found in answered.values() if found.reason), None):
+    if given := next(
+        (found.reason for found in answered.values() if found.answer is not Answer.YES and found.reason), None
+    ):
         return given
+    if any(found.unsure for found in answered.values()):
+        return Reason.BACKEND_PARTIAL_ANSWER
     unseen = [
         found for ask, found in answered.items() if ask in (Ask.ALERT, Ask.RULE) and found.answer is not Answer.YES
     ]
@@ -139,10 +164,10 @@ def _lift(found: Answered) -> float:
     return ours / max(len(found.control.matched) if found.control else 0, 1)
 
 
-def _evidence(kind: EvidenceKind, found: Matched) -> Evidence:
+def _evidence(ask: Ask, found: Matched, raw: Mapping[str, Mapping[str, Any]]) -> Evidence:
     record = found.record
     return Evidence(
-        kind=kind,
+        kind=_KINDS[ask],
         id=_name(record),
         title=record.title,
         rule=record.rule,
@@ -152,11 +177,26 @@ def _evidence(kind: EvidenceKind, found: Matched) -> Evidence:
         indexed_at=record.indexed_at,
         alert_at=record.created_at if isinstance(record, Alert) else None,
         url=record.url,
-        fields=dict(record.fields),
+        fields={name: _cut(value) for name, value in islice(record.fields.items(), _MOST_FIELDS)},
         tier=found.tie.tier,
         matched=found.tie.fields,
-        sha256=_digest(record),
+        sha256=_digest(raw.get(record.id, record)),
     )
+
+
+def _cut(value: Any) -> Any:
+    """A field as it is or, where that is long, its beginning as text: the whole record is named by its digest."""
+    text = value if isinstance(value, str) else _json(value).decode()
+    return value if len(text) <= _LONGEST_FIELD else f"{text[: _LONGEST_FIELD - 1]}…"
+
+
+def _shown(found: Answered, most: int) -> list[Mapping[str, Any]]:
+    """What the backend said of the records that decided, and of the nearest misses."""
+    if found.sifted is None:
+        return []
+    hits = [candidate.record.id for candidate in found.sifted.matched[:most]]
+    misses = [candidate.record.id for candidate in (*found.sifted.undecided, *found.sifted.rejected)[:_MOST_MISSES]]
+    return [found.raw[name] for name in (*hits, *misses) if name in found.raw]
 
 
 def _near_miss(kind: EvidenceKind, candidate: Rejected) -> NearMiss:
@@ -191,8 +231,12 @@ def _name(record: AnyRecord) -> str:
     return f"{record.id[: _LONGEST_ID - len(digest) - 1]} {digest}"
 
 
-def _digest(record: AnyRecord) -> str:
-    return hashlib.sha256(msgspec.json.encode(record, order="deterministic", enc_hook=str)).hexdigest()
+def _digest(record: Any) -> str:
+    return hashlib.sha256(_json(record)).hexdigest()
+
+
+def _json(value: Any) -> bytes:
+    return msgspec.json.encode(value, order="deterministic", enc_hook=str)
 
 
 def _first(moments: Iterable[datetime | None]) -> datetime | None:

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from collections.abc import Set as AbstractSet
 from contextlib import AbstractAsyncContextManager, nullcontext
 from datetime import UTC, datetime
+from functools import partial
 from random import Random
 from typing import ClassVar
 
@@ -19,6 +20,7 @@ from checking_core.contracts import Ask, DetectionConfig, DetectionTask, timing_
 from checking_core.errors import BackendUnreachableError, DetectionError, FatalDetectionError, RetriableDetectionError
 from checking_core.plugin.finding import Finding
 from checking_core.plugin.retry import RetryPolicy
+from checking_core.plugin.shared import contained
 from checking_core.settings import WorkerSettings
 
 __all__ = ["BaseWorker", "Health", "Look", "NoSettings"]
@@ -154,7 +156,9 @@ class BaseWorker(ABC):
     async def _attempt(self, look: Look) -> Finding:
         """One attempt, in an asyncio task of its own: code that ignores its cancellation must not hold us."""
         async with self._slots:
-            attempt = asyncio.create_task(self._ask(look.task), name=f"{self.backend} {look.task.task_id}")
+            attempt = asyncio.create_task(
+                contained(partial(self._ask, look.task)), name=f"{self.backend} {look.task.task_id}"
+            )
             try:
                 await asyncio.wait({attempt}, timeout=look.timeout)
                 if not attempt.done():
@@ -166,12 +170,9 @@ class BaseWorker(ABC):
         return attempt.result()
 
     async def _ask(self, task: DetectionTask) -> Finding:
-        try:
-            if not self._started:
-                await self._start_once()
-            return await self.detect(task)
-        except (KeyboardInterrupt, SystemExit) as error:  # out of an asyncio task these would end the event loop
-            raise FatalDetectionError(f"the plugin raised {type(error).__name__}") from error
+        if not self._started:
+            await self._start_once()
+        return await self.detect(task)
 
     async def _start_once(self) -> None:
         async with self._starting:

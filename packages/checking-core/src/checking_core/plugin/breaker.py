@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
-from checking_core.errors import BackendUnreachableError, DetectionError
+from checking_core.errors import BackendUnreachableError
 
 __all__ = ["CircuitBreaker"]
 
@@ -13,8 +13,8 @@ __all__ = ["CircuitBreaker"]
 class CircuitBreaker:
     """Closed while the backend answers; open for a time after ``threshold`` outages in a row.
 
-    When that time is over one question is let through: its answer closes the circuit, its failure opens it for twice
-    as long.
+    When that time is over one question is let through, the probe: an answer closes the circuit, a failure opens it for
+    twice as long. Questions that were under way when it opened change nothing by failing too.
 
     Args:
         clock: the present time.
@@ -37,6 +37,7 @@ class CircuitBreaker:
         self._longest = longest
         self._failures = 0
         self._open_until: datetime | None = None
+        self._probing = False
 
     def check(self) -> None:
         """Let a question through, or not.
@@ -50,18 +51,19 @@ class CircuitBreaker:
         if left > timedelta(0):
             words = f"{self._failures} questions in a row failed; not asked again for {left.total_seconds():.0f} s"
             raise BackendUnreachableError(words, retry_after=left)
-        self._open_until = self._clock() + self._pause  # whoever comes while the one question is out waits for it
+        self._probing = True
+        self._open_until = self._clock() + self._pause  # whoever comes while the probe is out waits for it
 
     def answered(self) -> None:
-        """The backend is there."""
-        self._failures, self._open_until, self._pause = 0, None, self._first
+        """The backend is there, whatever it said."""
+        self._failures, self._open_until, self._pause, self._probing = 0, None, self._first, False
 
-    def failed(self, error: DetectionError) -> None:
-        """Count an outage; any other error is an answer too."""
-        if not isinstance(error, BackendUnreachableError):
-            self.answered()
-            return
+    def failed(self) -> None:
+        """It did not answer."""
         self._failures += 1
-        if self._failures >= self._threshold:
-            self._pause = min(self._pause * 2, self._longest) if self._open_until else self._first
-            self._open_until = self._clock() + self._pause
+        if self._probing:
+            self._pause = min(self._pause * 2, self._longest)
+        elif self._open_until is not None or self._failures < self._threshold:
+            return
+        self._probing = False
+        self._open_until = self._clock() + self._pause

@@ -4,44 +4,42 @@ from __future__ import annotations
 
 import asyncio
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, nullcontext
-from datetime import datetime, timedelta
-from typing import Any, ClassVar
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import timedelta
+from functools import partial
+from typing import Any, ClassVar, TypeVar
 
 import msgspec
-from aiolimiter import AsyncLimiter
 
-from checking_core.contracts import Answer, Ask, DetectionConfig, DetectionTask, ExecutionContext, Reason, timing_of
-from checking_core.errors import DetectionError, FatalDetectionError
-from checking_core.matching.identity import Identity, identity_of
-from checking_core.matching.record import Alert, AnyRecord
-from checking_core.matching.sift import Question, Sifted, question_of, sift
+from checking_core.contracts import Answer, Ask, DetectionTask, Reason
+from checking_core.contracts.detection_config import AlertQuestion
+from checking_core.errors import BackendUnreachableError, DetectionError, FatalDetectionError
+from checking_core.matching.identity import Identity
+from checking_core.matching.question import Question, same_name
+from checking_core.matching.record import AnyRecord
+from checking_core.matching.sift import Sifted, sift
 from checking_core.matching.tiers import RANK
-from checking_core.matching.window import Window, Windows, windows_of
+from checking_core.matching.window import Window
 from checking_core.plugin.assemble import WEAK, Answered, assemble
 from checking_core.plugin.base import BaseWorker
 from checking_core.plugin.breaker import CircuitBreaker
+from checking_core.plugin.budget import Budget
 from checking_core.plugin.finding import Finding
-from checking_core.plugin.placeholders import HOST_PLACEHOLDERS, Values, fill, placeholders_in, values_of
+from checking_core.plugin.reply import Reply, reply_to
 from checking_core.plugin.search import Rule, SearchAnswer, SearchRequest
-from checking_core.plugin.shelf import Kept, Shelf
+from checking_core.plugin.shared import Remembered, contained
+from checking_core.plugin.shelf import Need, Shelf
+from checking_core.plugin.subject import Subject, rungs, subject_of
 
 __all__ = ["SearchDetector"]
 
+T = TypeVar("T")
+
 _ORDER = (Ask.ALERT, Ask.RULE, Ask.TELEMETRY, Ask.ALIVE)
-
-
-class _Subject(msgspec.Struct, frozen=True, kw_only=True):
-    """What one look is about, worked out once for all its questions."""
-
-    task: DetectionTask
-    config: DetectionConfig
-    identity: Identity
-    windows: Windows
-    values: Values
-    hosts: tuple[str, ...]
-    begun_after: datetime
+_KEEP_NAMES, _KEEP_RULES = timedelta(minutes=10), timedelta(minutes=1)
+_NAMES_TIMEOUT = 30.0
+_OLDER_CONTROL = timedelta(hours=1)
+"""What happened before the operation changes no more."""
 
 
 class SearchDetector(BaseWorker):
@@ -51,18 +49,22 @@ class SearchDetector(BaseWorker):
     that is away, tells the records apart, asks the control window, and writes evidence, near misses and times.
     """
 
+    searches_at_once: ClassVar[int | None] = 4
+    """Searches at a time that the product tolerates; ``None``: any number."""
     searches_per_minute: ClassVar[float | None] = None
-    """Searches that the product tolerates; ``None``: any number."""
+    """Searches a minute that the product tolerates; ``None``: any number."""
+    records_per_search: ClassVar[int] = 1000
+    """Records that a search is asked for: one that serves many looks finds more than one of them needs."""
     share_for: ClassVar[float] = 15.0
-    """Seconds for which an answer may serve other looks, as long as none of them has to prove a no."""
+    """Seconds for which an answer may serve other looks; a look that need not prove a no takes older ones too."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
-        self._rate: AbstractAsyncContextManager[None] = (
-            AsyncLimiter(self.searches_per_minute) if self.searches_per_minute else nullcontext()
-        )
+        self._budget = Budget(self.searches_at_once, self.searches_per_minute)
         self._breaker = CircuitBreaker(self.clock)
-        self._shelf = Shelf(self._spared, self.clock)
+        self._shelf = Shelf(self._searched, self.clock)
+        self._names = Remembered(self._ask_names, self.clock, keep=_KEEP_NAMES)
+        self._rules = Remembered(self._ask_rules, self.clock, keep=_KEEP_RULES)
 
     @abstractmethod
     async def search(self, request: SearchRequest) -> SearchAnswer:
@@ -77,20 +79,24 @@ class SearchDetector(BaseWorker):
     def normalise(self, record: Mapping[str, Any]) -> AnyRecord:
         """Translate one record. What an alert store returned has to become an ``Alert``.
 
-        A field that is missing stays empty; ``KeyError``, ``TypeError`` and ``ValueError`` say that the record has no
-        id or makes no sense.
+        A field that is missing stays empty. ``LookupError``, ``TypeError``, ``ValueError`` and ``AttributeError`` say
+        that the record has no id or makes no sense: it is left out, and the answer is incomplete.
         """
 
     def quote(self, values: tuple[str, ...], language: str | None, *, quoted: bool) -> str:  # noqa: ARG002
         """Write hostile values as a literal of the query's language, or as a list of them; see ``Quote``."""
         raise FatalDetectionError(f"{self.platform} fills in no placeholders", reason=Reason.QUERY_INVALID)
 
+    def convert(self, sigma: str | dict[str, Any]) -> str:  # noqa: ARG002
+        """Write a Sigma rule, given as its path or as the rule itself, as a query of the product."""
+        raise FatalDetectionError(f"{self.platform} converts no Sigma rules", reason=Reason.NOT_CONVERTIBLE)
+
     async def host_names(self, host: str) -> Sequence[str]:  # noqa: ARG002
-        """Other names under which the backend may know a host."""
+        """Other names under which the backend may know a host. Asked again after a while."""
         return ()
 
     async def rules(self) -> Sequence[Rule] | None:
-        """The rules that the product knows; ``None`` when it does not tell."""
+        """The rules that the product knows; ``None`` when it does not tell. Asked again after a while."""
         return None
 
     async def detect(self, task: DetectionTask) -> Finding:
@@ -98,147 +104,142 @@ class SearchDetector(BaseWorker):
         subject = await self._subject(task)
         asked = subject.config.asks
         wanted = [ask for ask in _ORDER if ask in asked or (ask is Ask.ALERT and Ask.PREVENTION in asked)]
-        outcomes = await asyncio.gather(*(self._answered(ask, subject) for ask in wanted), return_exceptions=True)
-        errors = [outcome for outcome in outcomes if isinstance(outcome, BaseException)]
-        found = {ask: outcome for ask, outcome in zip(wanted, outcomes, strict=True) if isinstance(outcome, Answered)}
+        asking = (contained(partial(self._answered, ask, subject)) for ask in wanted)
+        outcomes = dict(zip(wanted, await asyncio.gather(*asking, return_exceptions=True), strict=True))
+        errors = [outcome for outcome in outcomes.values() if isinstance(outcome, BaseException)]
+        found = {ask: outcome for ask, outcome in outcomes.items() if isinstance(outcome, Answered)}
         if errors and not any(answered.answer is Answer.YES for answered in found.values()):
             raise _worst(errors)
-        warnings = [f"{type(error).__name__}: {error}" for error in errors]
-        found |= {ask: _unanswered(error) for ask, error in zip(wanted, outcomes, strict=True) if ask not in found}
+        reason, problems = await self._rule_problem(subject, found.get(Ask.ALERT))
+        messages = (message for answered in found.values() for message in answered.messages)
+        searched = subject.windows.alerts if Ask.ALERT in wanted else subject.windows.searched
         return assemble(
-            found,
+            {ask: found.get(ask) or _unanswered(outcomes[ask]) for ask in wanted},
             asked=asked,
-            reason=await self._rule_problem(subject, found),
-            searched_from=subject.windows.searched.start,
-            searched_to=subject.windows.searched.end,
-            warnings=(*warnings, *(message for answered in found.values() for message in answered.messages)),
+            reason=reason,
+            searched_from=searched.start,
+            searched_to=searched.end,
+            warnings=tuple(dict.fromkeys([*map(_words, errors), *problems, *messages])),
         )
 
-    async def _subject(self, task: DetectionTask) -> _Subject:
-        config = self.Config.model_validate(task.detection_config)
-        context = await self._with_aliases(task.execution_context)
-        timing = task.timing or timing_of(config)
-        windows = windows_of(context, timing, now=self.clock(), activity=config.activity or 0.0)
-        identity = identity_of(context, config)
-        begun_after = self.clock() - timedelta(seconds=min(self.share_for, timing.poll_interval))
+    async def _subject(self, task: DetectionTask) -> Subject:
+        self._shelf.told(task.created_at)
         if task.deadline_passed and task.deadline is not None:
-            begun_after = max(begun_after, min(task.deadline, self.clock()))
-        return _Subject(
-            task=task,
-            config=config,
-            identity=identity,
-            windows=windows,
-            values=values_of(context, identity, windows),
-            hosts=tuple(sorted(identity.host.names)),
-            begun_after=begun_after,
+            self._shelf.told(task.deadline)
+        context = task.execution_context
+        if names := await self._names.get(context.agent_host):
+            context = msgspec.structs.replace(context, host_aliases=(*context.host_aliases, *names))
+        return subject_of(
+            task,
+            self.Config.model_validate(task.detection_config),
+            context,
+            now=self.clock(),
+            share_for=self.share_for,
         )
 
-    async def _with_aliases(self, context: ExecutionContext) -> ExecutionContext:
-        told = tuple(await self.host_names(context.agent_host))
-        return msgspec.structs.replace(context, host_aliases=(*context.host_aliases, *told)) if told else context
-
-    async def _answered(self, ask: Ask, subject: _Subject) -> Answered:
-        request = self._request(ask, subject)
-        question = question_of(ask, subject.config, scoped=self._is_scoped(ask, subject))
-        window = subject.windows.accepted
-        kept = await self._shelf.answer(request, begun_after=subject.begun_after)
-        sifted = self._sifted(kept, question, subject.identity, window)
-        control = await self._control(request, question, subject, sifted)
-        answer = kept.answer
+    async def _answered(self, ask: Ask, subject: Subject) -> Answered:
+        request, question = subject.request(ask, self, self.records_per_search), subject.question(ask)
+        reply, sifted = await self._sifted(request, question, subject.identity, subject.windows.accepted, subject.need)
         return Answered(
             sifted=sifted,
-            control=control,
-            complete=answer.complete,
-            reason=answer.reason,
-            query_sent=answer.query_sent or request.query,
-            raw=answer.records,
-            messages=answer.messages,
-            clock_offset=answer.clock_offset,
+            control=await self._control(request, question, subject, sifted),
+            complete=reply.complete,
+            reason=reply.reason,
+            query_sent=reply.query_sent,
+            raw=reply.raw,
+            messages=reply.messages,
+            clock_offset=reply.clock_offset,
         )
 
-    def _request(self, ask: Ask, subject: _Subject) -> SearchRequest:
-        config = subject.config
-        section = getattr(config, ask)
-        language = getattr(section, "language", None)
-        query = section.query if section is not None else None
-        filled = None if query is None else fill(query, subject.values, self._quoting(language))
-        return SearchRequest(
-            ask=ask,
-            query=filled,
-            language=language,
-            index=getattr(section, "index", None),
-            alert=config.alert if ask is Ask.ALERT else None,
-            hosts=subject.hosts,
-            window=subject.windows.searched,
-            limit=config.max_results,
-            config=config,
-        )
-
-    def _quoting(self, language: str | None) -> Any:
-        def quote(values: tuple[str, ...], *, quoted: bool) -> str:
-            return self.quote(values, language, quoted=quoted)
-
-        return quote
-
-    def _is_scoped(self, ask: Ask, subject: _Subject) -> bool:
-        query = getattr(getattr(subject.config, ask), "query", None)
-        return query is not None and not placeholders_in(query).isdisjoint(HOST_PLACEHOLDERS)
-
-    async def _spared(self, request: SearchRequest) -> SearchAnswer:
-        """One search within the rate, unless the backend is known to be away."""
-        self._breaker.check()
-        async with self._rate:
-            try:
-                answer = await self.search(request)
-            except DetectionError as error:
-                self._breaker.failed(error)
-                raise
-        self._breaker.answered()
-        return answer
-
-    def _sifted(self, kept: Kept, question: Question, identity: Identity, accepted: Window) -> Sifted:
-        records = [self._translated(record, question.ask) for record in kept.answer.records]
-        return sift(records, question, identity, accepted)
-
-    def _translated(self, record: Mapping[str, Any], ask: Ask) -> AnyRecord:
-        try:
-            translated = self.normalise(record)
-        except (KeyError, TypeError, ValueError) as error:
-            raise FatalDetectionError(f"normalise cannot read a record: {type(error).__name__}: {error}") from error
-        if ask is Ask.ALERT and not isinstance(translated, Alert):
-            name = type(translated).__name__
-            raise FatalDetectionError(f"normalise made {name} of what the alert store returned: only an Alert is one")
-        return translated
+    async def _sifted(
+        self, request: SearchRequest, question: Question, identity: Identity, accepted: Window, need: Need
+    ) -> tuple[Reply, Sifted]:
+        """Ask as broadly as serves others too, and more narrowly while there is more than a search can bring."""
+        widest, *narrower = rungs(request, self.clock())
+        reply = await self._shelf.reply(widest, request.window, need)
+        sifted = sift(reply.candidates(request.window), question, identity, accepted)
+        for rung in narrower:
+            alive = question.ask is Ask.ALIVE and sifted.answer is Answer.YES
+            if alive or not reply.crowded:
+                break
+            reply = await self._shelf.reply(rung, request.window, need)
+            sifted = sift(reply.candidates(request.window), question, identity, accepted)
+        return reply, sifted
 
     async def _control(
-        self, request: SearchRequest, question: Question, subject: _Subject, sifted: Sifted
+        self, request: SearchRequest, question: Question, subject: Subject, sifted: Sifted
     ) -> Sifted | None:
         """The same question about the time before the operation, where the matches could be the usual noise."""
         wanted = subject.config.control
         weak = sifted.tier is not None and RANK[sifted.tier] >= WEAK
         if question.ask is Ask.ALIVE or not sifted.matched or not (weak if wanted is None else wanted):
             return None
-        before = msgspec.structs.replace(request, window=subject.windows.control)
-        kept = await self._shelf.answer(before, begun_after=subject.begun_after - timedelta(hours=1))
+        window = subject.windows.control
+        before = msgspec.structs.replace(request, window=window)
         loose = msgspec.structs.replace(subject.identity, pid=None, marker=None)
-        return self._sifted(kept, question, loose, subject.windows.control)
+        _, noise = await self._sifted(before, question, loose, window, Need(within=_OLDER_CONTROL))
+        return noise
 
-    async def _rule_problem(self, subject: _Subject, found: Mapping[Ask, Answered]) -> Reason | None:
-        """Why a rule that was named kept quiet, when it could not have done otherwise."""
-        alert, answered = subject.config.alert, found.get(Ask.ALERT)
-        if alert is None or answered is None or answered.answer is not Answer.NO or not (alert.rule or alert.rule_id):
+    async def _searched(self, request: SearchRequest) -> Reply:
+        """One search, translated."""
+        answer = await self._spared(lambda: self.search(request), request.timeout)
+        if not isinstance(answer, SearchAnswer):
+            raise FatalDetectionError(f"search returned {type(answer).__name__} instead of SearchAnswer")
+        return reply_to(request, answer, self.normalise)
+
+    async def _ask_names(self, host: str) -> tuple[str, ...]:
+        if type(self).host_names is SearchDetector.host_names:
+            return ()
+        return tuple(await self._spared(lambda: self.host_names(host), _NAMES_TIMEOUT))
+
+    async def _ask_rules(self, _: None) -> Sequence[Rule] | None:
+        if type(self).rules is SearchDetector.rules:
             return None
-        known = await self.rules()
+        return await self._spared(self.rules, _NAMES_TIMEOUT)
+
+    async def _spared(self, ask: Callable[[], Awaitable[T]], within: float) -> T:
+        """Ask within the budget, unless the backend is known to be away."""
+        self._breaker.check()
+        async with self._budget.place():
+            try:
+                async with asyncio.timeout(within):
+                    answer = await ask()
+            except TimeoutError as error:
+                self._breaker.failed()
+                raise BackendUnreachableError(f"no answer within {within:g} s") from error
+            except (BackendUnreachableError, asyncio.CancelledError):  # nobody waits for it any more
+                self._breaker.failed()
+                raise
+            except DetectionError:
+                self._breaker.answered()
+                raise
+        self._breaker.answered()
+        return answer
+
+    async def _rule_problem(self, subject: Subject, found: Answered | None) -> tuple[Reason | None, tuple[str, ...]]:
+        """Why a rule that was named kept quiet, if it could not have done otherwise; and what kept us from knowing."""
+        alert = subject.config.alert
+        if alert is None or found is None or found.answer is not Answer.NO or not (alert.rule or alert.rule_id):
+            return None, ()
+        try:
+            known = await self._rules.get(None)
+        except DetectionError as error:
+            return None, (f"the rules are not known: {_words(error)}",)
         if known is None:
-            return None
-        meant = [rule for rule in known if alert.rule_id == rule.id or _same(alert.rule, rule.name)]
+            return None, ()
+        meant = [rule for rule in known if _is_meant(rule, alert)]
         if not meant:
-            return Reason.RULE_MISSING
-        return None if any(rule.enabled for rule in meant) else Reason.RULE_DISABLED
+            return Reason.RULE_MISSING, ()
+        return None if any(rule.enabled for rule in meant) else Reason.RULE_DISABLED, ()
 
 
-def _same(wanted: str | None, name: str) -> bool:
-    return wanted is not None and wanted.strip().casefold() == name.strip().casefold()
+def _is_meant(rule: Rule, alert: AlertQuestion) -> bool:
+    wanted = (alert.rule_id, rule.id), (alert.rule, rule.name)
+    return any(ours and same_name(ours, theirs) for ours, theirs in wanted)
+
+
+def _words(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}"
 
 
 def _worst(errors: Sequence[BaseException]) -> BaseException:

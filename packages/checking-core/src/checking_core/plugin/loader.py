@@ -20,7 +20,7 @@ from checking_core.errors import CheckingError
 from checking_core.plugin.base import BaseWorker
 from checking_core.plugin.hookspecs import PROJECT, HookSpecs
 
-__all__ = ["BrokenPluginError", "foreign", "load_detectors"]
+__all__ = ["BrokenPluginError", "foreign", "load_detectors", "problem_of"]
 
 _PLATFORM = re.compile(r"[a-z0-9_-]{1,40}")
 _LONGEST_PROBLEM = 300
@@ -48,7 +48,7 @@ def load_detectors(entry: EntryPoint, taken: Mapping[str, type[BaseWorker]]) -> 
         raise BrokenPluginError("checking_detectors returns no list of detector classes")
     found: dict[str, type[BaseWorker]] = {}
     for detector in offered[0]:
-        problem = foreign("has a detector that cannot be read", partial(_problem_of, detector))
+        problem = foreign("has a detector that cannot be read", partial(problem_of, detector))
         if problem := problem or _clash(detector.platform, {**taken, **found}):
             raise BrokenPluginError(problem)
         found[detector.platform] = detector
@@ -70,7 +70,7 @@ def _registered(module: Any) -> pluggy.PluginManager:
     return manager
 
 
-def _problem_of(detector: Any) -> str | None:
+def problem_of(detector: Any) -> str | None:
     """What keeps a class from being a detector."""
     if not (inspect.isclass(detector) and issubclass(detector, BaseWorker)):
         return f"checking_detectors returns {detector!r:.80}, which is no subclass of BaseWorker"

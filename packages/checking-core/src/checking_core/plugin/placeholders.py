@@ -11,19 +11,17 @@ from collections.abc import Mapping
 from difflib import get_close_matches
 from typing import Protocol, TypeAlias
 
-from checking_core.contracts import ExecutionContext
+from checking_core.contracts import DetectionConfig, ExecutionContext
 from checking_core.errors import QueryInvalidError
 from checking_core.matching.identity import Identity
 from checking_core.matching.window import Windows
 
-__all__ = ["HOST_PLACEHOLDERS", "PLACEHOLDERS", "Quote", "Values", "fill", "placeholders_in", "values_of"]
+__all__ = ["PLACEHOLDERS", "Quote", "Values", "fill", "is_scoped", "values_of"]
 
 Values: TypeAlias = Mapping[str, tuple[str, ...]]
 """What stands behind each name: nothing, one text, or several."""
 
 PLACEHOLDERS = ("agent_host", "host_names", "command", "pid", "user", "started_at", "finished_at", "marker")
-HOST_PLACEHOLDERS = frozenset({"agent_host", "host_names"})
-"""A query that has one of these asks for that host alone."""
 
 _PLACEHOLDER = re.compile(r"\$\{([^{}]*)\}")
 
@@ -41,14 +39,17 @@ class Quote(Protocol):
         ...
 
 
-def placeholders_in(query: str) -> frozenset[str]:
-    """The names that a query uses."""
-    return frozenset(_PLACEHOLDER.findall(query))
+def is_scoped(query: str | None, config: DetectionConfig) -> bool:
+    """Whether a query asks for the execution's host alone; ``target`` stands for another than the agent's."""
+    names = {"host_names"} if config.target else {"host_names", "agent_host"}
+    return query is not None and not names.isdisjoint(_PLACEHOLDER.findall(query))
 
 
-def values_of(context: ExecutionContext, identity: Identity, windows: Windows) -> Values:
+def values_of(context: ExecutionContext, identity: Identity, windows: Windows, config: DetectionConfig) -> Values:
     """What the placeholders of an execution's queries stand for."""
-    names = tuple(sorted({context.agent_host, *context.host_aliases, *identity.host.names} - {""}))
+    names = set(identity.host.names)
+    if not config.target:
+        names |= {context.agent_host, *context.host_aliases}
     found: dict[str, object] = {
         "agent_host": context.agent_host,
         "command": context.plaintext_command or context.command,
@@ -59,7 +60,7 @@ def values_of(context: ExecutionContext, identity: Identity, windows: Windows) -
         "marker": identity.marker,
     }
     single = {name: (str(value),) if value not in (None, "") else () for name, value in found.items()}
-    return {**single, "host_names": names}
+    return {**single, "host_names": tuple(sorted(names - {""}))}
 
 
 def fill(query: str, values: Values, quote: Quote) -> str:

@@ -18,8 +18,14 @@ class SearchRequest(msgspec.Struct, frozen=True, kw_only=True):
     """One question to one backend.
 
     ``ask`` is never ``prevention``: whether something was blocked is told by the alerts. ``query`` has its
-    placeholders filled in; it is ``None`` where the alert store is asked by ``alert`` and ``hosts`` alone. Records
-    beyond ``limit`` are not wanted. ``config`` holds the plugin's own keys.
+    placeholders filled in; it is ``None`` where the alert store is asked and the author added no condition.
+
+    ``hosts`` and ``alert`` narrow a question to the alert store. They are empty at first, since one answer about
+    everything serves many looks, and filled in only where that is more than ``limit`` records: then a product that can
+    search by host, or by rule, should. A record too many does no harm, core tells them apart.
+
+    Records beyond ``limit`` are not wanted. After ``timeout`` seconds nobody waits any more. ``config`` is there for
+    the plugin's own keys.
     """
 
     ask: Ask
@@ -30,6 +36,7 @@ class SearchRequest(msgspec.Struct, frozen=True, kw_only=True):
     hosts: tuple[str, ...] = ()
     window: Window
     limit: int
+    timeout: float = 60.0
     config: DetectionConfig
 
 

@@ -1,47 +1,58 @@
 """Answers that serve many looks: two hundred executions on one host ask the same questions again and again.
 
-A search is widened to the quarter of an hour around it and up to the present, so that the next look over a window
-nearby finds its answer here. A look takes a kept answer only if that covers its window and its search began late enough
-to prove what the look has to prove.
+A search is widened so that the looks of a while find theirs in one answer, see ``widened``. A look takes an answer only
+if that covers its window and is new enough: for a no that has to be proven, only if the search began when the look's
+deadline had passed by the store's clock. How far that is from the worker's plays no part: what counts is what the store
+had told by the time that the search began.
 """
 
 from __future__ import annotations
 
-import asyncio
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 import msgspec
 
 from checking_core.contracts import DetectionConfig
 from checking_core.matching.window import Window
-from checking_core.plugin.search import SearchAnswer, SearchRequest
+from checking_core.plugin.reply import Reply
+from checking_core.plugin.search import SearchRequest
+from checking_core.plugin.shared import Call
 
-__all__ = ["Kept", "Shelf", "covers", "widened"]
+__all__ = ["Need", "Shelf", "covers", "widened"]
 
 _GRID = timedelta(minutes=15)
 _RECENT = timedelta(hours=1)
 """A window that ended longer ago is not searched up to the present."""
-_MOST_KEPT = 64
-_MOST_RECORDS = 50_000
+_LONGEST_KEPT = timedelta(hours=2)
+_MOST_KEPT = 200
+_MOST_RECORDS = 20_000
 
 
-class Kept(msgspec.Struct, frozen=True, kw_only=True):
-    """An answer, the window that was searched, and when that began."""
+class Need(msgspec.Struct, frozen=True, kw_only=True):
+    """How new an answer has to be.
 
-    answer: SearchAnswer
+    Its search began at most ``within`` ago and, where ``since`` is given, not before the store's clock showed that.
+    """
+
+    within: timedelta
+    since: datetime | None = None
+
+
+class _Search(msgspec.Struct, frozen=True, eq=False):
+    """A search under way or done. ``began`` is the worker's time, ``told`` the latest that the store had told then."""
+
+    question: bytes
     window: Window
     began: datetime
+    told: datetime
+    call: Call[Reply]
 
-
-class _Search(msgspec.Struct, eq=False):
-    """A search under way, and how many looks wait for it."""
-
-    window: Window
-    began: datetime
-    task: asyncio.Task[Kept]
-    waiting: int = 0
+    def serves(self, wanted: Window, need: Need, now: datetime) -> bool:
+        """Whether its answer will do."""
+        new = self.began >= now - need.within and (need.since is None or self.told >= need.since)
+        return new and covers(self.window, self.began, wanted)
 
 
 class Shelf:
@@ -52,69 +63,48 @@ class Shelf:
         clock: the present time.
     """
 
-    def __init__(
-        self, search: Callable[[SearchRequest], Awaitable[SearchAnswer]], clock: Callable[[], datetime]
-    ) -> None:
+    def __init__(self, search: Callable[[SearchRequest], Awaitable[Reply]], clock: Callable[[], datetime]) -> None:
         self._search = search
         self._clock = clock
-        self._kept: OrderedDict[bytes, Kept] = OrderedDict()
-        self._under_way: dict[bytes, _Search] = {}
+        self._told = datetime.min.replace(tzinfo=UTC)
+        self._searches: list[_Search] = []
 
-    async def answer(self, request: SearchRequest, *, begun_after: datetime) -> Kept:
-        """The answer to a request, asked for or kept.
+    def told(self, moment: datetime) -> None:
+        """The store's clock shows this, or more."""
+        self._told = max(self._told, moment)
+
+    async def reply(self, request: SearchRequest, wanted: Window, need: Need) -> Reply:
+        """The answer to a request, kept or asked for.
 
         Args:
-            request: what to ask.
-            begun_after: the earliest beginning of the search that will do.
+            request: what to ask, if nothing kept will do.
+            wanted: the window that matters.
+            need: how new the answer has to be.
 
         Raises:
             DetectionError: the search's.
         """
-        key = _question(request)
-        for known in (self._kept.get(key), self._under_way.get(key)):
-            if known is None or known.began < begun_after or not covers(known.window, known.began, request.window):
-                continue
-            return known if isinstance(known, Kept) else await _joined(known)
-        began = self._clock()
-        window = widened(request.window, began)
-        search = _Search(window, began, asyncio.create_task(self._searched(key, request, window, began)))
-        self._under_way[key] = search
-        search.task.add_done_callback(lambda _: self._forget(key, search))
-        return await _joined(search)
+        question, now = _question(request), self._clock()
+        self._tidy(now)
+        for search in reversed(self._searches):
+            if search.question == question and search.serves(wanted, need, now):
+                return await search.call.result()
+        search = _Search(question, request.window, now, self._told, Call(partial(self._search, request)))
+        self._searches.append(search)
+        return await search.call.result()
 
-    def _forget(self, key: bytes, search: _Search) -> None:
-        if self._under_way.get(key) is search:
-            del self._under_way[key]
-
-    async def _searched(self, key: bytes, request: SearchRequest, window: Window, began: datetime) -> Kept:
-        answer = await self._search(msgspec.structs.replace(request, window=window))
-        if not answer.complete and window != request.window:  # too much came back, perhaps: ask for what is needed
-            began, window = self._clock(), request.window
-            answer = await self._search(request)
-        kept = Kept(answer=answer, window=window, began=began)
-        if answer.complete:
-            self._keep(key, kept)
-        return kept
-
-    def _keep(self, key: bytes, kept: Kept) -> None:
-        self._kept[key] = kept
-        self._kept.move_to_end(key)
-        while len(self._kept) > _MOST_KEPT or (len(self._kept) > 1 and self._records() > _MOST_RECORDS):
-            self._kept.popitem(last=False)
-
-    def _records(self) -> int:
-        return sum(len(kept.answer.records) for kept in self._kept.values())
-
-
-async def _joined(search: _Search) -> Kept:
-    """Wait for a search with others; the last one who gives up ends it."""
-    search.waiting += 1
-    try:
-        return await asyncio.shield(search.task)
-    finally:
-        search.waiting -= 1
-        if not search.waiting:
-            search.task.cancel()
+    def _tidy(self, now: datetime) -> None:
+        """Drop what failed, what is old, and the oldest of what is too much."""
+        kept: list[_Search] = []
+        records = 0
+        for search in reversed(self._searches):
+            reply = search.call.outcome
+            records += len(reply.records) if reply else 0
+            lasting = search.call.usable and (reply is None or reply.lasting)
+            fits = records <= _MOST_RECORDS and len(kept) < _MOST_KEPT
+            if lasting and search.began >= now - _LONGEST_KEPT and (fits or reply is None):
+                kept.append(search)
+        self._searches = kept[::-1]
 
 
 def covers(searched: Window, began: datetime, wanted: Window) -> bool:
@@ -123,11 +113,12 @@ def covers(searched: Window, began: datetime, wanted: Window) -> bool:
 
 
 def widened(window: Window, now: datetime) -> Window:
-    """The window from the full quarter of an hour before it up to the present, or to the one after it."""
-    start, end = _floor(window.start), window.end
-    if end < now - _RECENT:
-        return Window(start, _floor(end) + _GRID)
-    return Window(start, max(end, now))
+    """The window with at least a quarter of an hour more on both sides, cut where every other one is.
+
+    A recent one reaches beyond the present: the backend's clock may be ahead.
+    """
+    end = max(window.end, now) if window.end >= now - _RECENT else window.end
+    return Window(_floor(window.start) - _GRID, _floor(end) + 2 * _GRID)
 
 
 def _floor(moment: datetime) -> datetime:
@@ -136,8 +127,9 @@ def _floor(moment: datetime) -> datetime:
 
 
 def _question(request: SearchRequest) -> bytes:
-    """The request without its window, and of its configuration only what the plugin added, as a key."""
-    config = request.config.model_dump(mode="json", exclude=set(DetectionConfig.model_fields))
+    """The request without its window, and of its configuration only what a plugin may ask by, as a key."""
+    common = set(DetectionConfig.model_fields) - {"target"}
+    config = request.config.model_dump(mode="json", exclude=common)
     alert = request.alert.model_dump(mode="json") if request.alert else None
     same = (request.ask, request.query, request.language, request.index, alert, sorted(request.hosts), request.limit)
     return msgspec.json.encode([same, config], order="deterministic")

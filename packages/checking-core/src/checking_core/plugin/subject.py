@@ -1,0 +1,135 @@
+"""What one look is about, and the requests that follow from it. Pure."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any, Protocol
+
+import msgspec
+
+from checking_core.contracts import Ask, DetectionConfig, DetectionTask, ExecutionContext, timing_of
+from checking_core.matching.identity import Identity, identity_of
+from checking_core.matching.question import Question, question_of
+from checking_core.matching.window import Windows, windows_of
+from checking_core.plugin.placeholders import Values, fill, is_scoped, values_of
+from checking_core.plugin.search import SearchRequest
+from checking_core.plugin.shelf import Need, widened
+
+__all__ = ["Language", "Subject", "rungs", "subject_of"]
+
+_LONGEST_SHARED = timedelta(minutes=5)
+
+
+class Language(Protocol):
+    """How a product's queries are written."""
+
+    def quote(self, values: tuple[str, ...], language: str | None, *, quoted: bool) -> str:
+        """See ``SearchDetector``."""
+        ...
+
+    def convert(self, sigma: str | dict[str, Any]) -> str:
+        """See ``SearchDetector``."""
+        ...
+
+
+class Subject(msgspec.Struct, frozen=True, kw_only=True):
+    """One look, worked out once for all its questions."""
+
+    config: DetectionConfig
+    identity: Identity
+    windows: Windows
+    values: Values
+    need: Need
+    timeout: float
+
+    def question(self, ask: Ask) -> Question:
+        """What a record has to be."""
+        return question_of(ask, self.config, scoped=is_scoped(self._query(ask), self.config))
+
+    def request(self, ask: Ask, language: Language, limit: int) -> SearchRequest:
+        """The narrowest form of a question.
+
+        Raises:
+            QueryInvalidError: a placeholder cannot be filled in.
+            FatalDetectionError: a Sigma rule cannot be converted.
+        """
+        section = getattr(self.config, ask)
+        written = getattr(section, "language", None)
+        query = self._query(ask)
+        if query is not None:
+            query = fill(query, self.values, _quoting(language, written))
+        elif ask is Ask.RULE and self.config.sigma is not None:
+            query = language.convert(self.config.sigma)
+        return SearchRequest(
+            ask=ask,
+            query=query,
+            language=written,
+            index=getattr(section, "index", None),
+            alert=self.config.alert if ask is Ask.ALERT else None,
+            hosts=tuple(sorted(self.identity.host.names)) if ask is Ask.ALERT else (),
+            window=self.windows.alerts if ask is Ask.ALERT else self.windows.searched,
+            limit=max(limit, self.config.max_results),
+            timeout=self.timeout,
+            config=self.config,
+        )
+
+    def _query(self, ask: Ask) -> str | None:
+        return getattr(getattr(self.config, ask), "query", None)
+
+
+def rungs(request: SearchRequest, now: datetime) -> list[SearchRequest]:
+    """The request as it serves the most looks, then as narrow as it takes to see what this look needs."""
+    wide = msgspec.structs.replace(request, window=widened(request.window, now))
+    if request.ask is not Ask.ALERT:
+        return [wide, request]
+    return [msgspec.structs.replace(wide, hosts=(), alert=None), msgspec.structs.replace(wide, alert=None), request]
+
+
+def subject_of(
+    task: DetectionTask,
+    config: DetectionConfig,
+    context: ExecutionContext,
+    *,
+    now: datetime,
+    share_for: float,
+) -> Subject:
+    """Work out what a look is about.
+
+    Args:
+        task: the look.
+        config: of its check.
+        context: of its execution, with every name of the host.
+        now: the present time.
+        share_for: seconds for which any answer may serve other looks.
+
+    Raises:
+        QueryInvalidError: the execution or what it is to be told by makes no sense.
+    """
+    timing = task.timing or timing_of(config)
+    windows = windows_of(context, timing, now=now, activity=config.activity or 0.0)
+    identity = identity_of(context, config, windows.lived)
+    return Subject(
+        config=config,
+        identity=identity,
+        windows=windows,
+        values=values_of(context, identity, windows, config),
+        need=_need(task, now - windows.run.end, min(share_for, timing.poll_interval)),
+        timeout=timing.timeout,
+    )
+
+
+def _need(task: DetectionTask, since_end: timedelta, share_for: float) -> Need:
+    """A look that may prove a no needs an answer of its own time; for any other, one that is not much older than the
+    trace can be will do: the later the look, the older.
+    """
+    shortest = timedelta(seconds=share_for)
+    if task.deadline_passed or task.deadline is None:
+        return Need(within=shortest, since=task.deadline)
+    return Need(within=min(max(shortest, since_end / 2), _LONGEST_SHARED))
+
+
+def _quoting(language: Language, written: str | None) -> Any:
+    def quote(values: tuple[str, ...], *, quoted: bool) -> str:
+        return language.quote(values, written, quoted=quoted)
+
+    return quote
