@@ -112,7 +112,7 @@ async def test_a_report_reads_its_operation(store):
             assert len(await uow.results.current_of_operation(check["operation_id"])) == 1
             await uow.executions.of_operation(check["operation_id"])
             await uow.checks.progress([check["operation_id"]])
-            await uow.checks.next_due()
+            await uow.checks.next_due(after=uow.now)
 
     plan = await plan_of(store, store._reader, report())
     assert "ix_detection_executions_operation_id_status" in plan

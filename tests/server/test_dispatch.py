@@ -53,6 +53,15 @@ async def test_a_check_is_dispatched_before_its_task_can_be_answered(stations: S
     await dispatching
 
 
+async def test_a_check_that_falls_due_after_an_empty_look_is_not_slept_over(stations: Stations, link: Link) -> None:
+    await stations.serve("siem")
+    await stations.accepts(link(detections=[hint(settle=60)]))
+    assert await stations.dispatch() == 0
+    assert await stations.dispatch.idle_seconds() == 60
+    stations.clock.move(61)
+    assert await stations.dispatch.idle_seconds() == 0
+
+
 async def test_a_check_waits_until_it_has_settled(stations: Stations, link: Link) -> None:
     await stations.serve("siem")
     await stations.accepts(link(detections=[hint(settle=60)]))

@@ -198,10 +198,13 @@ class Checks:
         )
         return result.rowcount
 
-    async def next_due(self) -> datetime | None:
-        """When the next pending check becomes due; in the past if one waits for capacity only."""
-        waiting = await self._backends_waiting(limit=0)
-        return waiting[0][2] if waiting else None
+    async def next_due(self, *, after: datetime) -> datetime | None:
+        """When the next pending check becomes due of those that were not due at a moment."""
+        later = sa.and_(_PENDING, _c.detection_platform == _WAITING.c.backend, _c.available_at > after)
+        next_one = sa.select(sa.func.min(_c.available_at)).where(later).scalar_subquery()
+        query = sa.select(next_one).where(_WAITING.c.backend.is_not(None))
+        found = (await self._connection.execute(query)).scalars()
+        return min((due for due in found if due is not None), default=None)
 
     # --- gather, expire ------------------------------------------------------------------------------------
 
@@ -270,6 +273,16 @@ class Checks:
         await self._connection.execute(query)
 
     # --- report --------------------------------------------------------------------------------------------
+
+    async def between(self, first: UUID, last: UUID, *, limit: int) -> Sequence[sa.RowMapping]:
+        """Checks with ids from the first to the last: how a check is found by the beginning of its id."""
+        query = sa.select(detection_executions).where(_c.id >= first, _c.id <= last).order_by(_c.id).limit(limit)
+        return (await self._connection.execute(query)).mappings().all()
+
+    async def of_execution(self, execution_id: UUID) -> Sequence[sa.RowMapping]:
+        """The checks of an execution."""
+        query = sa.select(detection_executions).where(_c.execution_result_id == execution_id).order_by(_c.id)
+        return (await self._connection.execute(query)).mappings().all()
 
     async def progress(self, operation_ids: Sequence[UUID]) -> Progress:
         """How far the checks of these operations are."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -62,6 +62,7 @@ class Dispatch:
         self._max_in_flight = max_in_flight
         self._batch_size = batch_size
         self._patience = patience
+        self._looked = datetime.min.replace(tzinfo=UTC)
 
     async def __call__(self) -> int:
         """Send one batch; how many checks were claimed, 0 when nothing is due.
@@ -73,7 +74,7 @@ class Dispatch:
         async with self._store.begin() as uow:
             checks = await uow.checks.claim_due(limit=self._batch_size, max_in_flight=self._max_in_flight)
             executions = await uow.executions.by_ids([check["execution_result_id"] for check in checks])
-            now = uow.now
+            now = self._looked = uow.now
         if not checks:
             return 0
         items = [self._outgoing(check, executions[check["execution_result_id"]], now) for check in checks]
@@ -92,8 +93,8 @@ class Dispatch:
         Checks that are due and wait for a free place of their backend are woken by gather, not by the clock.
         """
         async with self._store.read() as uow:
-            due = await uow.checks.next_due()
-            return max((due - uow.now).total_seconds(), 0) or math.inf if due else math.inf
+            due = await uow.checks.next_due(after=self._looked)
+            return math.inf if due is None else max((due - uow.now).total_seconds(), 0)
 
     def _outgoing(self, check: Row, execution: Row, now: datetime) -> Outgoing:
         kind, backend, host = check["detection_type"], check["detection_platform"], execution["agent_host"]

@@ -139,10 +139,13 @@ class LeaseRules:
         await claim(store)
         assert await _next_due(store) == at(30)
 
-    async def test_the_next_due_time_is_past_while_a_check_waits_for_room(self, store: Store) -> None:
-        await planned(store, 2)
+    async def test_what_was_due_already_is_not_what_becomes_due_next(self, store: Store, clock: MovableClock) -> None:
+        """It waits for room, and hides nothing that will be due later."""
+        await planned(store, 3, due=[0, 0, 70])
         await claim(store, max_in_flight=lambda _: 1)
-        assert await _next_due(store) == at(0)
+        assert await _next_due(store) == at(70)
+        clock.move_to(80)
+        assert await _next_due(store, after=at(0)) == at(70), "nor is it forgotten that it has become due meanwhile"
 
 
 async def _run_out(store: Store) -> list[UUID]:
@@ -151,6 +154,6 @@ async def _run_out(store: Store) -> list[UUID]:
         return [row["id"] for row in sorted(rows, key=itemgetter("lease_until")) if row["lease_until"] < uow.now]
 
 
-async def _next_due(store: Store) -> datetime | None:
+async def _next_due(store: Store, after: datetime | None = None) -> datetime | None:
     async with store.read() as uow:
-        return await uow.checks.next_due()
+        return await uow.checks.next_due(after=after or uow.now)
