@@ -12,6 +12,8 @@ from tests.server.conftest import Stations, hint
 
 from checking_core.errors import ConfigurationError, NotFoundError
 from checking_core.expectations import schema as schema_of_file
+from checking_core.plugin import forecast
+from checking_plugin_mock.detector import MockDetector
 from checking_server.cli import app
 from checking_server.commands.expectations import lint, plan, schema
 from checking_server.planning import plan_file, plan_stored
@@ -118,3 +120,56 @@ async def test_a_stored_operation_is_planned_as_it_was_told(written: Path, stati
     assert await stations.checks() == before
     with pytest.raises(NotFoundError):
         await plan_stored("nope", [written])
+
+
+# --- what is asked of the backends -----------------------------------------------------------------------------
+
+
+@pytest.fixture
+def operation(link: Link, tmp_path: Path) -> Path:
+    """Ten executions, a minute apart."""
+    file = tmp_path / "operation.jsonl"
+    times = [{"collect": f"2026-01-15T09:{n:02}:00Z", "finish": f"2026-01-15T09:{n:02}:02Z"} for n in range(10)]
+    file.write_bytes(b"\n".join(link(n, detections=None, **told) for n, told in enumerate(times, start=1)))
+    return file
+
+
+def test_a_plan_tells_the_most_that_a_backend_is_asked(written: Path, operation: Path, capsys: Output):
+    assert plan(str(operation), expectations=(written,)) == 0
+    assert "mock: 10 checks, at most 40 looks by 40 searches." in capsys.readouterr().out
+
+
+def test_a_plan_tells_the_time_of_the_budget_and_a_deadline_that_cannot_be_met(
+    written: Path, operation: Path, capsys: Output, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(MockDetector, "concurrency", 1)
+    assert plan(str(operation), expectations=(written,)) == 0
+    told = capsys.readouterr().out
+    assert "by 40 searches, 80 s of the backend's budget." in told
+    assert "deadline" not in told
+    monkeypatch.setattr(forecast, "SECONDS_OF_A_SEARCH", 60.0)
+    assert plan(str(operation), expectations=(written,)) == 0
+    assert "mock cannot meet every deadline: some searches wait " in capsys.readouterr().out
+
+
+def test_a_plan_tells_checks_that_cannot_be_asked(written: Path, operation: Path, capsys: Output):
+    written.write_text(WRITTEN.replace("settle: 5", "mock: {answer: perhaps}"))
+    assert plan(str(operation), expectations=(written,)) == 0
+    assert "mock cannot be asked: who: its configuration: ValidationError" in " ".join(capsys.readouterr().out.split())
+
+
+def test_a_plan_tells_expectations_that_speak_of_nothing_here(written: Path, operation: Path, capsys: Output):
+    written.write_text(WRITTEN.replace("command: whoami", "command: whoareyou"))
+    assert plan(str(operation), expectations=(written,)) == 0
+    told = " ".join(capsys.readouterr().out.split())
+    assert "expectations.yml:3: matches-nothing who: speaks of no execution of this operation; correct its when" in told
+
+
+def test_a_backend_whose_plugin_is_not_installed_is_not_reckoned(
+    written: Path, operation: Path, capsys: Output, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("CHECKING_BACKENDS", '{"mock": {"plugin": "gone"}}')
+    assert plan(str(operation), expectations=(written,)) == 0
+    told = capsys.readouterr().out
+    assert "10 checks." in told
+    assert "looks by" not in told

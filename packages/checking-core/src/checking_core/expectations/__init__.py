@@ -5,6 +5,7 @@ from checking_core.expectations.load import Expectation, Expectations, load
 from checking_core.expectations.match import UNASSIGNED, plan
 from checking_core.expectations.model import schema
 from checking_core.expectations.problem import ExpectationsError, LintCode, LintMessage
+from checking_core.expectations.reach import reach
 
 __all__ = [
     "UNASSIGNED",
@@ -16,5 +17,6 @@ __all__ = [
     "lint",
     "load",
     "plan",
+    "reach",
     "schema",
 ]

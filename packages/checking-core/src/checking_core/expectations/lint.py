@@ -175,4 +175,6 @@ def _listed(data: Any, keys: tuple[str, ...]) -> Iterator[tuple[Path, str]]:
     if isinstance(found, str):
         yield keys, found
     elif isinstance(found, list):
-        yield from (((*keys, index), text) for index, text in enumerate(found) if isinstance(text, str))
+        for index, text in enumerate(found):
+            if isinstance(text, str):
+                yield (*keys, index), text

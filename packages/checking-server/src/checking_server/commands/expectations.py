@@ -52,9 +52,10 @@ def plan(
         tuple[Path, ...], Parameter(help="File or folder; instead of CHECKING_EXPECTATIONS.", negative="")
     ] = (),
 ) -> int:
-    """Show which checks each execution of an operation gets. Runs nothing, stores nothing.
+    """Show which checks each execution of an operation gets, and how much each backend is asked by them.
 
-    A file is one that checking ingest takes. Exit code 1 if a message of it could not be read.
+    Runs nothing, stores nothing. A file is one that checking ingest takes. Exit code 1 if a message of it cannot be
+    read.
     """
     import asyncio
 
@@ -62,7 +63,7 @@ def plan(
     from checking_core.settings import LogSettings, read
     from checking_server.commands.plan_table import show_plan
     from checking_server.commands.terminal import terminal
-    from checking_server.planning import plan_file, plan_stored
+    from checking_server.planning import loads_of, plan_file, plan_stored
 
     settings = read(LogSettings)
     log.configure(settings.level, settings.format, settings.file)
@@ -70,7 +71,7 @@ def plan(
         planned = plan_file(operation, expectations)
     else:
         planned = asyncio.run(plan_stored(operation, expectations))
-    show_plan(planned, terminal())
+    show_plan(planned, asyncio.run(loads_of(planned)), terminal())
     return 1 if planned.rejected else 0
 
 
