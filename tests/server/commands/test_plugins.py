@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
+import tomllib
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 from pydantic import SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from checking_core.errors import ConfigurationError, NotFoundError
+from checking_core.plugin import GROUP
 from checking_core.testing.fake_detector import FakeDetector
 from checking_server.commands.backend_settings import settings_of
-from checking_server.commands.plugins import list_plugins, show
+from checking_server.commands.plugins import list_plugins, new, show
 
 Output = pytest.CaptureFixture[str]
 
@@ -100,3 +104,80 @@ def test_settings_have_the_names_of_their_backend_and_no_secrets(monkeypatch: py
     assert told["PROD_URL"] == ("https://prod.example", "environment")
     assert "hunter2" not in told["PROD_PASSWORD"][0]
     assert {setting.variable for setting in settings_of(detector, None)} == {"ACME_URL", "ACME_PASSWORD"}
+
+
+# --- new -------------------------------------------------------------------------------------------------------
+
+
+def test_a_project_is_written_under_the_names_of_its_plugin(tmp_path: Path, capsys: Output):
+    new("my-edr", into=tmp_path)
+    project = tmp_path / "checking-plugin-my-edr"
+    assert str(project) in capsys.readouterr().out
+    written = {str(path.relative_to(project)): path.read_text() for path in project.rglob("*") if path.is_file()}
+    assert sorted(written) == [
+        ".gitignore",
+        "README.md",
+        "pyproject.toml",
+        "src/checking_plugin_my_edr/__init__.py",
+        "src/checking_plugin_my_edr/detector.py",
+        "src/checking_plugin_my_edr/py.typed",
+        "src/checking_plugin_my_edr/settings.py",
+        "tests/test_my_edr.py",
+    ]
+    assert "class MyEdrDetector(SearchDetector)" in written["src/checking_plugin_my_edr/detector.py"]
+    assert "CHECKING_MY_EDR_TOKEN" in written["README.md"]
+    assert not [place for place, text in written.items() if "acme" in text.lower()]
+    entry_points = tomllib.loads(written["pyproject.toml"])["project"]["entry-points"]
+    assert entry_points == {GROUP: {"my-edr": "checking_plugin_my_edr"}}
+
+
+def test_a_name_that_contains_that_of_the_template_is_left_alone(tmp_path: Path):
+    new("acme-two", into=tmp_path)
+    text = (tmp_path / "checking-plugin-acme-two/src/checking_plugin_acme_two/__init__.py").read_text()
+    assert "from checking_plugin_acme_two.detector import AcmeTwoDetector" in text
+
+
+@pytest.mark.parametrize(
+    "name", ["", "-", "a-", "2fa", "Splunk", "a__b", "a.b", "../x", "a/b", "a b", "ä", "a\n", "x" * 41]
+)
+def test_what_is_no_name_is_refused(name: str, tmp_path: Path):
+    with pytest.raises(ConfigurationError, match="is no name of a plugin; write 1 to 40 of a-z") as refused:
+        new(name, into=tmp_path)
+    assert "\n" not in str(refused.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_name_that_is_taken_or_has_the_prefix_is_refused(tmp_path: Path):
+    with pytest.raises(ConfigurationError, match="NAME: mock is taken, checking-plugin-mock is installed"):
+        new("mock", into=tmp_path)
+    with pytest.raises(ConfigurationError, match="NAME: leave checking-plugin- away"):
+        new("checking-plugin-edr", into=tmp_path)
+
+
+@pytest.mark.parametrize("kind", ["folder", "file", "link"])
+def test_what_is_there_already_is_never_changed(kind: str, tmp_path: Path):
+    target = tmp_path / "checking-plugin-edr"
+    if kind == "folder":
+        target.mkdir()
+    elif kind == "file":
+        target.write_text("mine")
+    else:
+        target.symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(ConfigurationError, match="is there already; choose another name"):
+        new("edr", into=tmp_path)
+    assert list(tmp_path.iterdir()) == [target]
+    assert not target.is_dir() or list(target.iterdir()) == []
+
+
+def test_a_folder_that_is_not_there_is_one_line(tmp_path: Path):
+    with pytest.raises(
+        ConfigurationError, match=r"--into: .* cannot be made: No such file or directory; name a folder"
+    ):
+        new("edr", into=tmp_path / "nowhere")
+
+
+def test_the_plugin_asks_for_this_release_of_core(tmp_path: Path):
+    new("edr", into=tmp_path)
+    written = tomllib.loads((tmp_path / "checking-plugin-edr/pyproject.toml").read_text())
+    [core] = [text for text in written["project"]["dependencies"] if text.startswith("checking-core")]
+    assert Requirement(core).specifier.contains(version("checking-core"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import App, Parameter
@@ -13,11 +14,11 @@ if TYPE_CHECKING:
     from checking_core.plugin import BaseWorker, PluginHost, PluginInfo
     from checking_core.settings import BackendSettings
 
-__all__ = ["app", "list_plugins", "show"]
+__all__ = ["app", "list_plugins", "new", "show"]
 
 _HEALTH = {True: ("healthy", "green"), False: ("NOT healthy", "red"), None: ("health unknown", "dim")}
 
-app = App(name="plugins", help="Installed detector plugins and their backends.")
+app = App(name="plugins", help="Installed detector plugins and their backends, and the beginning of a new one.")
 
 
 @app.command(name="list")
@@ -68,6 +69,24 @@ def show(
     for platform in plugin.detectors:
         _show_detector(console, host.detectors[platform])
     return 0 if all(usable) else 1
+
+
+@app.command
+def new(
+    name: Annotated[str, Parameter(help="Of the plugin: what a backend's plugin setting will name.")],
+    /,
+    *,
+    into: Annotated[Path, Parameter(help="Folder in which the project's own is made.")] = Path(),
+) -> None:
+    """Write a plugin project that works: detector, settings, README, and tests that every detector has to pass.
+
+    An existing folder is never changed.
+    """
+    from checking_server.plugin_project import write_project
+
+    folder = write_project(name, into)
+    print(f"{folder}: a plugin that works, for a product that is made up")
+    print(f"Next: cd {folder}, then pip install -e '.[test]', then pytest; README.md tells how to make it yours")
 
 
 def _installed() -> tuple[PluginHost, Mapping[str, BackendSettings]]:
