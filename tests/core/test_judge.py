@@ -159,6 +159,18 @@ def test_every_verdict_has_a_reason(answered, proven, reason):
     assert isinstance(judge(answered, proven=proven, reason=reason).reason, Reason)
 
 
+def test_a_miss_of_everything_is_explained_by_what_is_known_of_the_rule():
+    verdict = judge(Axes(alert=NO, telemetry=NO, alive=YES), proven=True, reason=Reason.RULE_DISABLED)
+    assert (verdict.outcome, verdict.reason) == (Outcome.NONE, Reason.RULE_DISABLED)
+
+
+@given(axes, st.booleans())
+def test_a_verdict_says_what_its_axes_and_its_headline_mean(answered, proven):
+    verdict = judge(answered, proven=proven)
+    assert verdict.detected is detected_of(verdict.axes)
+    assert verdict.status is status_of(verdict.outcome)
+
+
 def test_not_yet_says_that_the_deadline_has_not_come():
     assert judge(Axes(alert=NO), proven=False).reason is Reason.DEADLINE_NOT_REACHED
 
@@ -252,6 +264,29 @@ def test_a_failed_execution_that_left_nothing_proves_nothing(expect):
     assert measured == (Met.UNKNOWN, Reason.EXECUTION_FAILED)
 
 
+@pytest.mark.parametrize(
+    ("expect", "answered"),
+    [
+        (Expect.ALERTED, Axes(telemetry=NO, alive=YES)),
+        (Expect.LOGGED, Axes(alert=NO)),
+        (Expect.BLOCKED, Axes(prevention=NOT_BLOCKED, alert=UNKNOWN)),
+    ],
+)
+def test_a_failed_execution_explains_whatever_was_not_there(expect, answered):
+    verdict = judge(answered, proven=True)
+    measured = met_of(expect, verdict.outcome, verdict.axes, execution_failed=True)
+    assert measured == (Met.UNKNOWN, Reason.EXECUTION_FAILED)
+
+
+@pytest.mark.parametrize(
+    ("prevention", "measured"),
+    [(BLOCKED, (Met.YES, None)), (Prevention.TERMINATED, (Met.NO, None))],
+)
+def test_an_execution_that_failed_because_it_was_stopped_is_measured_as_any_other(prevention, measured):
+    verdict = judge(Axes(prevention=prevention, alert=NO), proven=True)
+    assert met_of(Expect.BLOCKED, verdict.outcome, verdict.axes, execution_failed=True) == measured
+
+
 def test_a_failed_execution_that_left_traces_is_measured_as_any_other():
     verdict = judge(Axes(alert=NO, telemetry=YES), proven=True)
     assert met_of(Expect.ALERTED, verdict.outcome, verdict.axes, execution_failed=True) == (Met.NO, None)
@@ -287,17 +322,26 @@ def an_original_result(detected: bool | None, status: CheckStatus = CheckStatus.
     )
 
 
+COMPLETED, FAILED = CheckStatus.COMPLETED, CheckStatus.FAILED
+
+
 @pytest.mark.parametrize(
-    ("result", "deadline_passed", "outcome", "final"),
+    ("answer", "deadline_passed", "rule", "verdict"),
     [
-        (an_original_result(True), False, Outcome.MATCHED, True),
-        (an_original_result(False), False, Outcome.INCONCLUSIVE, False),
-        (an_original_result(False), True, Outcome.NO_ALERT, True),
-        (an_original_result(None), True, Outcome.INCONCLUSIVE, False),
-        (an_original_result(False, CheckStatus.FAILED), True, Outcome.INCONCLUSIVE, False),
+        ((True, COMPLETED), False, YES, (Outcome.MATCHED, Reason.MATCHED_RULE, True, COMPLETED, True)),
+        ((True, COMPLETED), True, YES, (Outcome.MATCHED, Reason.MATCHED_RULE, True, COMPLETED, True)),
+        (
+            (False, COMPLETED),
+            False,
+            UNKNOWN,
+            (Outcome.INCONCLUSIVE, Reason.DEADLINE_NOT_REACHED, None, FAILED, False),
+        ),
+        ((False, COMPLETED), True, NO, (Outcome.NO_ALERT, Reason.DEADLINE_PASSED, False, COMPLETED, True)),
+        ((None, COMPLETED), True, UNKNOWN, (Outcome.INCONCLUSIVE, Reason.PLUGIN_ERROR, None, FAILED, False)),
+        ((False, FAILED), True, UNKNOWN, (Outcome.INCONCLUSIVE, Reason.PLUGIN_ERROR, None, FAILED, False)),
     ],
 )
-def test_an_original_result_gets_the_verdict_it_did_not_write(result, deadline_passed, outcome, final):
-    verdict = original_verdict(result, deadline_passed=deadline_passed)
-    assert (verdict.outcome, verdict.final) == (outcome, final)
-    assert verdict.id == result.id
+def test_an_original_result_gets_the_verdict_it_did_not_write(answer, deadline_passed, rule, verdict):
+    result = original_verdict(an_original_result(*answer), deadline_passed=deadline_passed)
+    assert (result.outcome, result.reason, result.detected, result.status, result.final) == verdict
+    assert (result.rule, result.id) == (rule, UUID(int=1))

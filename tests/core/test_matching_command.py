@@ -124,6 +124,12 @@ def test_what_is_encoded_and_no_text_is_left_alone(garbage):
     assert Commands.of(garbage).texts == {garbage.casefold()}
 
 
+@pytest.mark.parametrize("text", ["whoami /al", "whoami /all", "whoami /alls"])
+@pytest.mark.parametrize("padded", [True, False])
+def test_padding_does_not_matter(text, padded):
+    assert Commands.of(text).same_as(encoded(text) if padded else encoded(text).rstrip("="))
+
+
 def test_an_encoded_line_break_is_text():
     assert Commands.of(encoded("whoami\nhostname")).same_as("hostname")
 

@@ -25,6 +25,9 @@ OURS = HostNames.of(["ws01.corp.example"], ["192.0.2.10", "2001:db8::10"])
         (["ws01.corp.example"], ["ws01", "ws01.lab.example"], Place.OTHER),
         (["ws01", "ws01.corp.example"], ["ws01", "ws01.lab.example"], Place.OTHER),
         (["ws01.corp.example", "ws01.lab.example"], ["ws01.lab.example"], Place.SAME),
+        (["ws01.corp.example", "ws01.lab.example"], ["ws01.corp.example"], Place.SAME),
+        (["ws01.lab.example"], ["ws01.corp.example", "ws01.lab.example"], Place.SAME),
+        (["ws01.corp.example"], ["ws01.corp.example", "ws01.lab.example"], Place.SAME),
         (["ws01"], ["ws010"], Place.OTHER),
         (["ws01"], ["ws0"], Place.OTHER),
         (["ws01"], ["corp.ws01"], Place.OTHER),
@@ -113,6 +116,6 @@ def test_a_zone_is_no_part_of_an_address():
 
 
 def test_names_and_addresses_are_kept_apart():
-    found = HostNames.of(["WS01", "192.0.2.10"], ["198.51.100.7"])
-    assert found.names == {"ws01"}
+    found = HostNames.of(["WS01", "dc01.corp.local", "192.0.2.10"], ["198.51.100.7"])
+    assert found.names == {"ws01", "dc01.corp.local"}
     assert found.addresses == {ip_address("192.0.2.10"), ip_address("198.51.100.7")}

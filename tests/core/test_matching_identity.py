@@ -69,6 +69,10 @@ def test_nobody_is_known_to_act_on_a_target_that_names_nobody():
     assert an_identity({"target": {"host": "dc01"}}, user="alice").accounts == ()
 
 
+def test_a_user_who_is_not_told_is_nobody():
+    assert an_identity(user=None).accounts == ()
+
+
 def test_a_target_that_names_only_a_user_is_on_the_agents_host():
     found = an_identity({"target": {"user": "bob"}}, user="alice", addresses=("192.0.2.10",))
     assert found.host.names == {"ws01"}

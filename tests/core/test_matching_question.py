@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from checking_core.contracts import Ask, DetectionConfig
+from checking_core.contracts.detection_config import AlertQuestion
 from checking_core.errors import QueryInvalidError
 from checking_core.matching.question import Question, objection_to, question_of
 
@@ -65,8 +66,10 @@ def test_one_sign_of_life_is_enough_and_only_has_to_be_of_the_host():
 
 def test_a_search_of_one_host_is_told_as_such():
     for ask in Ask:
-        assert question_of(ask, DetectionConfig(), scoped=True).scoped
-        assert not question_of(ask, DetectionConfig()).scoped
+        for config in (DetectionConfig(), DetectionConfig(alert=AlertQuestion(rule="x"))):
+            assert question_of(ask, config, scoped=True).scoped
+            assert not question_of(ask, config).scoped
+            assert question_of(ask, config).ask is ask
 
 
 @pytest.mark.parametrize(
@@ -84,10 +87,13 @@ def test_only_a_check_that_asks_for_nothing_observes_whatever_happens(config, ob
     assert (asked.observes, asked.host_is_enough) == (observes, observes)
 
 
-@pytest.mark.parametrize("severity", [">=hgh", "<=", ">p1", "< "])
+@pytest.mark.parametrize("severity", [">=hgh", "<=", ">p1", "< ", f">{'x' * 60}"])
 def test_a_comparison_with_what_is_no_severity_is_refused(severity):
-    with pytest.raises(QueryInvalidError, match=r"detection_config\.alert\.severity: .* is no number and none of info"):
+    name = severity.lstrip("<=>").strip()
+    known = "informational, low, medium, high, critical"
+    with pytest.raises(QueryInvalidError) as refused:
         question(Ask.ALERT, alert={"severity": severity})
+    assert str(refused.value) == f"detection_config.alert.severity: {name[:50]!r} is no number and none of {known}"
 
 
 @pytest.mark.parametrize("severity", ["high", "P1", "=P1", ">= high", "<=critical", ">70", "<12.5", "moderate"])

@@ -160,14 +160,14 @@ def test_there_is_enough_or_not_or_it_cannot_be_told(matched, undecided, rejecte
 
 def test_the_firmest_match_comes_first_then_the_earliest_then_by_name():
     found = sifted(
-        an_alert(id="d", event_at=None),
-        an_alert(id="c", event_at=after(9)),
-        an_alert(id="b", event_at=after(1)),
-        an_alert(id="a", event_at=after(1)),
+        an_alert(id="a", event_at=None),
+        an_alert(id="b", event_at=after(9)),
+        an_alert(id="d", event_at=after(1)),
+        an_alert(id="c", event_at=after(1)),
         an_alert(id="z", event_at=after(20), pid=PID),
         question=RULE,
     )
-    assert [match.record.id for match in found.matched] == ["z", "a", "b", "c", "d"]
+    assert [match.record.id for match in found.matched] == ["z", "c", "d", "b", "a"]
     assert found.tier is MatchTier.PROCESS
 
 
@@ -179,8 +179,8 @@ def test_the_nearest_miss_comes_first():
     found = sifted(
         an_alert(id="host", hosts=("ws02",)),
         an_alert(id="window", event_at=after(-60)),
-        an_alert(id="rule 2", rule="x", event_at=after(5)),
-        an_alert(id="rule 1", rule="x", event_at=after(4)),
+        an_alert(id="rule 1", rule="x", event_at=after(5)),
+        an_alert(id="rule 2", rule="x", event_at=after(4)),
         an_alert(id="tooling", pid=7, severity="high"),
         an_alert(id="severity", severity="low"),
         an_alert(id="suppressed", suppressed=True),
@@ -191,8 +191,8 @@ def test_the_nearest_miss_comes_first():
         "suppressed",
         "severity",
         "tooling",
-        "rule 1",
         "rule 2",
+        "rule 1",
         "window",
         "host",
     ]

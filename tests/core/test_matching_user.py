@@ -27,6 +27,7 @@ def same(ours: str, theirs: str) -> bool:
         (r"CORP\alice", r"corp\ALICE"),
         (r"CORP\alice", "alice@corp.example"),
         (r"corp.example\alice", "alice@corp.example"),
+        (r"CORP\alice", "alice@corp.example.com"),
         (r".\alice", r"CORP\alice"),
         (SID, SID.lower()),
     ],
@@ -71,6 +72,10 @@ def test_an_untold_name_is_nobody(nobody):
 )
 def test_an_account_that_every_host_has_tells_nobody_apart(everyone):
     assert Account.of(everyone) is None
+
+
+def test_the_name_stands_after_the_last_backslash():
+    assert Account.of(r"FOREST\CORP\alice") == Account("alice", r"forest\corp")
 
 
 def test_only_the_first_at_sign_parts_name_and_domain():

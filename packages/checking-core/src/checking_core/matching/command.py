@@ -28,7 +28,7 @@ MAX_STEPS = 200
 _WORD = re.compile(r"[^\s\"'`^]+")
 _REDIRECTION = re.compile(r"[\d&*]?>{1,2}\s*(?:&\d|[^\s;|&]+)")
 _BETWEEN_STEPS = re.compile(r"\r\n|\r|\n|&&|\|\||[;|&]")
-_BASE64 = re.compile(r"[A-Za-z0-9+/]{8,}={0,2}")
+_BASE64 = re.compile(r"[A-Za-z0-9+/]{8,}")
 _PROGRAM_WITH_SPACES = re.compile(
     r"""\s*(?:"((?:[a-z]:)?[\\/][^"]+)"|'((?:[a-z]:)?[\\/][^']+)'"""
     r"""|([a-z]:\\(?:[^\\/:"']+\\)+[^\\/:"'\s]+\.(?:exe|com|bat|cmd))(?=\s|$))"""
@@ -112,7 +112,7 @@ def _forms(text: str) -> Iterator[str]:
 def _decoded(text: str) -> str | None:
     """What base64 hides: UTF-16 as PowerShell wants it, or UTF-8; ``None`` where it is no text."""
     try:
-        raw = base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
+        raw = base64.b64decode(f"{text}==")  # more padding than is needed does no harm
     except binascii.Error:
         return None
     try:

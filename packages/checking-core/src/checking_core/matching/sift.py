@@ -95,7 +95,6 @@ def _examine(record: AnyRecord, question: Question, identity: Identity, accepted
             None if marked else _elsewhere(identity, record, place, question),
             _untimely(record, accepted),
             objection_to(record, question),
-            INCOMPLETE if found is None else None,
         ]
     )
     if objection is None and found is not None:
@@ -144,13 +143,13 @@ _CLOSENESS: Sequence[Reason] = (
 """How near a miss is: what almost belonged is shown before what was far away."""
 
 
-def _firmness(candidate: Candidate) -> tuple[bool, bool, int, float, str]:
+def _firmness(candidate: Candidate) -> tuple[int, int, float, str]:
     """The order of candidates: the matches, the undecided, the rest; in each what is firmer or nearer, then earlier."""
     record = candidate.record
     moment = float("inf") if record.event_at is None else record.event_at.timestamp()
     if isinstance(candidate, Matched):
-        return False, False, RANK[candidate.tie.tier], moment, record.id
-    return True, candidate.certain, _CLOSENESS.index(candidate.reason), moment, record.id
+        return 0, RANK[candidate.tie.tier], moment, record.id
+    return 1 + candidate.certain, _CLOSENESS.index(candidate.reason), moment, record.id
 
 
 def _fullness(candidate: Candidate) -> tuple[Any, ...]:

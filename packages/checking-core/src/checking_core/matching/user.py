@@ -42,5 +42,5 @@ class Account(msgspec.Struct, frozen=True):
             return False
         if self.domain == other.domain or not (self.domain and other.domain):
             return True
-        longer, shorter = sorted((self.domain, other.domain), key=len, reverse=True)
-        return "." not in shorter and longer.partition(".")[0] == shorter
+        shorter, longer = sorted((self.domain, other.domain))
+        return longer.partition(".")[0] == shorter
