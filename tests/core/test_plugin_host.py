@@ -224,7 +224,7 @@ def test_a_backend_reads_its_own_settings(install, monkeypatch):
 @pytest.mark.parametrize(
     ("backend", "problem"),
     [
-        ({"plugin": "splnk"}, "backend prod: no plugin splnk is installed; installed: acme, mock"),
+        ({"plugin": "splnk"}, "backend prod: no plugin splnk is installed; installed: acme, mock, sigma"),
         ({"plugin": "bad"}, "backend prod: plugin bad is broken: cannot be imported: SystemExit: 1"),
         ({"plugin": "acme", "detection_type": "windows"}, "backend prod: acme answers api, no other detection_type"),
     ],

@@ -62,7 +62,7 @@ def test_definitions_are_for_their_owner_alone_and_name_who_is_left_out(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Output
 ) -> None:
     monkeypatch.setenv("RABBITMQ_WORKER_PASS", "s3cret")
-    monkeypatch.setenv("CHECKING_SHARED_BACKENDS", "mock")
+    monkeypatch.setenv("CHECKING_SHARED_BACKENDS", "mock,sigma")
     file = tmp_path / "definitions.json"
     file.touch(mode=0o644)
     broker.definitions(backend=("splunk-prod",), output=file)

@@ -1,0 +1,189 @@
+"""The detector: rules of ours over telemetry in files. A hit of them is a match, never an alert."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from typing import Any, TypeVar
+
+import msgspec
+import yaml
+
+from checking_core import (
+    Answer,
+    Ask,
+    CheckingError,
+    DetectionConfig,
+    DetectionTask,
+    Event,
+    Finding,
+    Health,
+    Match,
+    QueryInvalidError,
+    Reason,
+    SearchAnswer,
+    SearchDetector,
+    SearchRequest,
+)
+from checking_core.matching.window import Window
+from checking_core.plugin.subject import Subject
+from checking_plugin_sigma.evaluate.actions import actions_of
+from checking_plugin_sigma.evidence import match_of, record_of
+from checking_plugin_sigma.rules.cache import RuleCache
+from checking_plugin_sigma.rules.model import Rule
+from checking_plugin_sigma.rules.question import Library
+from checking_plugin_sigma.settings import SigmaConfig, SigmaSettings
+from checking_plugin_sigma.telemetry import Reported, Telemetry, shifted
+
+__all__ = ["SigmaDetector"]
+
+S = TypeVar("S")
+T = TypeVar("T")
+
+
+class SigmaDetector(SearchDetector):
+    """Evaluates Sigma rules over files.
+
+    Searches run one after the other in a thread of their own. One that outlasts its look goes on: what it has read
+    is there for the next look.
+    """
+
+    platform = "sigma"
+    detection_types = frozenset({"api", "windows", "linux", "darwin"})
+    answers = frozenset({Ask.RULE, Ask.TELEMETRY, Ask.ALIVE})
+    Settings, Config = SigmaSettings, SigmaConfig
+    settings: SigmaSettings
+    records_per_search = 10_000
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        own = self.settings
+        named = {pattern: told.logsource for pattern, told in own.logsources.items()}
+        self._telemetry = Telemetry(own.events, named, own.time_zone)
+        self._library = Library(own.rules, RuleCache(own.cache), own.placeholders)
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix=f"sigma {self.backend}")
+
+    async def close(self) -> None:
+        """See ``BaseWorker``."""
+        self._telemetry.stop()
+        self._thread.shutdown(wait=False, cancel_futures=True)
+
+    async def self_check(self) -> Health:
+        """See ``BaseWorker``."""
+        if not self.settings.events:
+            return Health(ok=None, detail="CHECKING_SIGMA_EVENTS names no telemetry")
+        try:
+            files, rules = self._telemetry.files(), self._library.all()
+        except CheckingError as error:
+            return Health(ok=False, detail=str(error))
+        detail = f"{len(files)} files of telemetry, {len(rules.rules)} rules, {len(rules.refused)} refused"
+        return Health(ok=True, detail=detail)
+
+    async def detect(self, task: DetectionTask) -> Finding:
+        """See ``BaseWorker``. A rule that had nothing to look at was not silent: that proves nothing."""
+        task = self._dated(task)
+        found = await super().detect(task)
+        hits = Answer.YES in (found.rule, found.telemetry)
+        if hits or Answer.NO not in (found.rule, found.telemetry):
+            return found
+        subject = await self._subject(task)
+        silences = await self._run(self._silences, subject)
+        if not silences:
+            return found
+        words = tuple(f"{ask}: {_WORDS[reason]}" for ask, reason in silences.items())
+        reason = next(iter(silences.values()))
+        return msgspec.structs.replace(found, complete=False, reason=reason, warnings=(*found.warnings, *words))
+
+    def _dated(self, task: DetectionTask) -> DetectionTask:
+        """A replayed recording is dated by the execution, so that no other execution may share an answer about it."""
+        config = SigmaConfig.model_validate(task.detection_config)
+        if not (self.settings.replay if config.replay is None else config.replay):
+            return task
+        context = task.execution_context
+        begun = context.started_at or context.started_at_least or context.agent_reported_time or self.clock()
+        onto = config.replay_onto or begun
+        dated = {**task.detection_config, "replay": True, "replay_onto": onto.isoformat()}
+        return msgspec.structs.replace(task, detection_config=dated)
+
+    async def search(self, request: SearchRequest) -> SearchAnswer:
+        """See ``SearchDetector``."""
+        return await self._run(self._evaluated, request)
+
+    def normalise(self, record: Mapping[str, Any]) -> Match | Event:
+        """See ``SearchDetector``."""
+        return match_of(record)
+
+    def convert(self, sigma: str | dict[str, Any]) -> str:
+        """See ``SearchDetector``: a rule is a query as it stands."""
+        return sigma if isinstance(sigma, str) else yaml.safe_dump(sigma, allow_unicode=True, sort_keys=False)
+
+    def quote(self, values: tuple[str, ...], language: str | None, *, quoted: bool) -> str:  # noqa: ARG002
+        """Values as YAML, which JSON is, without any wildcard in them."""
+        if quoted:
+            raise QueryInvalidError("a placeholder in a Sigma query brings its own quotes; take away those around it")
+        escaped = [_ESCAPED.sub(r"\\\g<0>", value) for value in values]
+        return json.dumps(escaped[0] if len(escaped) == 1 else escaped)
+
+    async def _run(self, work: Callable[[S], T], subject: S) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, work, subject)
+
+    def _evaluated(self, request: SearchRequest) -> SearchAnswer:
+        rules, words = self._asked(request.query)
+        shift = self._shift(request.config)
+        window = shifted(request.window, shift or timedelta(0))
+        found = actions_of(self._telemetry.hits(rules), self._telemetry.moment)
+        records = [
+            record_of(action, request.ask, moment, shift)
+            for action in found
+            if (moment := self._telemetry.moment(action[0].event)) is None or window.holds(moment)
+        ]
+        return SearchAnswer(
+            records=records,
+            complete=len(records) <= request.limit,
+            query_sent=f"Sigma over {len(self._telemetry.files())} files: {words}",
+            messages=tuple(self._telemetry.problems(rules)),
+        )
+
+    def _asked(self, query: str | None) -> tuple[Sequence[Rule], str]:
+        """The rules of a question, and the question in words."""
+        if query is None:
+            found = self._library.all()
+            return found.rules, f"{len(found.rules)} rules, {len(found.refused)} refused"
+        rules = self._library.meant(query)
+        return rules, "; ".join(f"{rule.title} ({rule.logsource or 'any event'})" for rule in rules)
+
+    def _shift(self, config: DetectionConfig) -> timedelta | None:
+        """From the first event of the recording to the moment that it is replayed onto."""
+        onto = config.replay_onto if isinstance(config, SigmaConfig) else None
+        first = self._telemetry.reported(None).first if onto else None
+        return onto - first if onto is not None and first is not None else None
+
+    def _silences(self, subject: Subject) -> dict[Ask, Reason]:
+        """For each question why its rules could not have hit anything, if they could not."""
+        reported = self._telemetry.reported(subject.identity.host)
+        window = shifted(subject.windows.accepted, self._shift(subject.config) or timedelta(0))
+        found: dict[Ask, Reason] = {}
+        for ask in (Ask.RULE, Ask.TELEMETRY):
+            if ask in subject.config.asks:
+                query = subject.request(ask, self, 1).query
+                reason = _silence(reported, self._asked(query)[0], window)
+                found |= {ask: reason} if reason else {}
+        return found
+
+
+_ESCAPED = re.compile(r"[*?\\]")
+_WORDS = {
+    Reason.NO_TELEMETRY: "there is no event of the rule's log source from this host, so the rule says nothing",
+    Reason.SOURCE_SILENT: "there is no event of any kind from this host at a known time in the window",
+}
+
+
+def _silence(reported: Reported, rules: Sequence[Rule], window: Window) -> Reason | None:
+    """Why no hit proves nothing: the rule had nothing to look at."""
+    if not reported.serves(rules):
+        return Reason.NO_TELEMETRY
+    return None if reported.covers(window) else Reason.SOURCE_SILENT

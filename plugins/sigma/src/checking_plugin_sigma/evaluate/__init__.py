@@ -1,0 +1,1 @@
+"""Evaluation: many rules over a few thousand events at a time."""

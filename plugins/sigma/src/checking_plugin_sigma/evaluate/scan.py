@@ -1,0 +1,161 @@
+"""Rules over files: read, filter before decoding, evaluate by the chunk, read on where the last scan ended."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+
+from checking_plugin_sigma.evaluate.chunk import Chunk
+from checking_plugin_sigma.events.model import Event
+from checking_plugin_sigma.events.normalise import event_of
+from checking_plugin_sigma.events.reader import Mark, Reader, Record
+from checking_plugin_sigma.events.routing import Logsource, Route
+from checking_plugin_sigma.events.source import said_for
+from checking_plugin_sigma.rules.model import Rule
+
+__all__ = ["Hit", "Scanner", "events_of", "wanted_fields"]
+
+CHUNK = 4096
+"""Events that are held at a time."""
+_EVENT_ID = b'"EventID":'
+_MARK = b"\xef\xbb\xbf"
+"""What some editors put in front of UTF-8."""
+_decode = msgspec.json.Decoder().decode
+
+
+class Hit(NamedTuple):
+    """A rule and an event that fulfils it."""
+
+    rule: Rule
+    event: Event
+    path: Path
+
+
+class Scanner:
+    """One set of rules over files that may grow.
+
+    Args:
+        rules: what is evaluated.
+        logsources: log sources of files by pattern, where the events do not tell.
+        event_ids: read only events with these ids, and events that tell none in the usual way; ``None`` for all.
+        progress: is told how many bytes were read, after each chunk.
+
+    Attributes:
+        events: how many events were evaluated.
+        routes: how many events there were of each log source.
+        unreadable: records that could not be decoded, by file.
+    """
+
+    def __init__(
+        self,
+        rules: Sequence[Rule],
+        *,
+        logsources: Mapping[str, Logsource] | None = None,
+        event_ids: frozenset[int] | None = None,
+        progress: Callable[[int], None] | None = None,
+    ) -> None:
+        self.rules = rules
+        self.events = 0
+        self.unreadable: Counter[str] = Counter()
+        self.routes: Counter[Route] = Counter()
+        self._logsources = logsources or {}
+        self._event_ids = event_ids
+        self._progress = progress or (lambda _: None)
+        self._wanted = wanted_fields(rules)
+        self._marks: dict[Path, Mark] = {}
+
+    def scan(self, path: Path) -> Iterator[Hit]:
+        """The hits in what was added to a file since the last scan of it.
+
+        Raises:
+            BackendUnreachableError: the file cannot be read.
+        """
+        reader = Reader(path, self._marks.get(path))
+        before = reader.position
+        for events in events_of(reader, said_for(path, self._logsources), self._event_ids):
+            self.events += len(events)
+            chunk = Chunk(events, self._wanted)
+            self.routes.update(event.route for event in events)
+            for rule in self.rules:
+                for event in chunk.hits(rule):
+                    yield Hit(rule, event, path)
+            self._progress(reader.position - before)
+            before = reader.position
+        if reader.anew:
+            self.unreadable.pop(path.name, None)
+        if reader.unreadable:
+            self.unreadable[path.name] += reader.unreadable
+        self._marks[path] = reader.mark
+
+    def is_replaced(self, path: Path) -> bool:
+        """Whether the next scan of a file begins anew, so that its earlier hits count no more."""
+        with Reader(path, self._marks.get(path)) as reader:
+            return reader.anew
+
+    def evaluable(self, rule: Rule) -> bool:
+        """Whether there was any event of the rule's log source: one that had nothing to look at has said nothing."""
+        wanted = Logsource(rule.product, rule.category, rule.service)
+        return any(route.serves(wanted) for route in self.routes)
+
+
+def events_of(
+    reader: Reader, said: Route | None, event_ids: frozenset[int] | None, size: int = CHUNK
+) -> Iterator[list[Event]]:
+    """The events of a file, some thousands at a time."""
+    events: list[Event] = []
+    for record in reader:
+        if event_ids is not None and _is_unwanted(record, event_ids):
+            continue
+        told = _told(record)
+        if not isinstance(told, dict):
+            reader.unreadable += 1
+            continue
+        events += [event_of(one, record.line, record.raw, said) for one in _bundled(told)]
+        if len(events) >= size:
+            yield events
+            events = []
+    if events:
+        yield events
+
+
+def wanted_fields(rules: Sequence[Rule]) -> frozenset[str] | None:
+    """The fields that rules name; ``None`` if one of them looks for words in any field."""
+    if any(rule.reads_everything for rule in rules):
+        return None
+    return frozenset(field for rule in rules for field in rule.fields)
+
+
+def _told(record: Record) -> Any:
+    """What a record says; ``None`` if it cannot be decoded."""
+    if record.told is not None:
+        return record.told
+    try:
+        return _decode(record.raw.removeprefix(_MARK) if record.line == 1 else record.raw)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
+
+
+def _bundled(told: dict[str, Any]) -> Sequence[dict[str, Any]]:
+    """The events of a record: CloudTrail delivers many in one."""
+    records = told.get("Records")
+    if isinstance(records, list) and all(isinstance(one, dict) for one in records):
+        return records
+    return (told,)
+
+
+def _is_unwanted(record: Record, event_ids: frozenset[int]) -> bool:
+    """Whether the text says, before it is decoded, that it is an event of another id.
+
+    Only the plain form counts: one key ``EventID`` with a number. Whatever is written otherwise is decoded.
+    """
+    raw = record.raw
+    place = raw.find(_EVENT_ID)
+    if place < 0 or raw.find(_EVENT_ID, place + 1) >= 0:
+        return False
+    begin = place + len(_EVENT_ID)
+    digits = raw[begin : begin + 8].strip(b' "').partition(b",")[0].partition(b"}")[0].rstrip(b' "')
+    return digits.isdigit() and int(digits) not in event_ids

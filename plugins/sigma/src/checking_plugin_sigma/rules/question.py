@@ -1,0 +1,127 @@
+"""Which rules a check means: by path, id or title, written out, or as a bare query. All within one folder."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from checking_core.contracts import Reason
+from checking_core.errors import ConfigurationError, FatalDetectionError, QueryInvalidError
+from checking_plugin_sigma.rules.cache import RuleCache
+from checking_plugin_sigma.rules.load import load_rules, rules_of_text, stamp_of
+from checking_plugin_sigma.rules.model import ANY, Rule, RuleSet
+
+__all__ = ["Library"]
+
+_INLINE = "the check"
+_QUERY = {"title": "query", "logsource": {"category": ANY}}
+
+
+class Library:
+    """The rules of a folder, read again when they change, and rules that a check brings itself.
+
+    Args:
+        folder: a folder or one file; ``None``: checks have to bring their rules.
+        cache: where compiled rules are kept.
+        placeholders: values for the modifier ``expand``.
+    """
+
+    def __init__(self, folder: Path | None, cache: RuleCache, placeholders: Mapping[str, Sequence[str]]) -> None:
+        self._folder = folder
+        self._cache = cache
+        self._placeholders = placeholders
+        self._kept: tuple[object, RuleSet] = (None, RuleSet())
+
+    def all(self) -> RuleSet:
+        """Every rule of the folder.
+
+        Raises:
+            ConfigurationError: there is no folder, or none that can be read.
+        """
+        if self._folder is None:
+            raise ConfigurationError("CHECKING_SIGMA_RULES names no folder of rules")
+        stamp = stamp_of(self._folder)
+        if self._kept[0] != stamp:
+            self._kept = (stamp, load_rules(self._folder, cache=self._cache, placeholders=self._placeholders))
+        return self._kept[1]
+
+    def meant(self, question: str | Mapping[str, Any]) -> Sequence[Rule]:
+        """The rules that a check means.
+
+        Args:
+            question: a rule written out, or text: YAML of one, the path of one in the folder, its id or title, or
+                else a query: a selection such as ``{Image|endswith: whoami}``, or words to look for in any field.
+
+        Raises:
+            QueryInvalidError: it means no rule.
+            FatalDetectionError: a rule it means cannot be evaluated.
+        """
+        if not isinstance(question, str):
+            return self._usable(self._written_out(yaml.safe_dump(dict(question), allow_unicode=True)))
+        text = question.strip()
+        told = _yaml(text)
+        if (isinstance(told, dict) and "detection" in told) or "\n---" in text:
+            return self._usable(self._written_out(text))
+        if isinstance(told, dict):
+            return self._usable(self._written_out(_as_rule(told)))
+        if text.lower().endswith((".yml", ".yaml")):
+            return self._usable(self._of_file(text))
+        named = self._named(text)
+        return self._usable(named if named.given else self._written_out(_as_rule([text])))
+
+    def _written_out(self, text: str) -> RuleSet:
+        return rules_of_text(text, _INLINE, cache=self._cache, placeholders=self._placeholders)
+
+    def _of_file(self, path: str) -> RuleSet:
+        """By path from the folder, or by name alone. Nothing outside of the folder is read: a message may ask this."""
+        found = self._from(path) or self._from(path.rpartition("/")[2], anywhere=True)
+        if found is not None:
+            sources = {*(rule.source for rule in found.rules), *(rule.source for rule in found.refused)}
+            if len(sources) == 1:
+                return found
+            raise QueryInvalidError(f"{path} may be any of {', '.join(sorted(sources)[:3])}")
+        known = {rule.source.rpartition("/")[2] for rule in self.all().rules}
+        near = get_close_matches(path.rpartition("/")[2], known, n=1)
+        raise QueryInvalidError(f"the folder of rules holds no {path}" + (f"; did you mean {near[0]}?" if near else ""))
+
+    def _named(self, text: str) -> RuleSet:
+        if self._folder is None:
+            return RuleSet()
+        word, found = text.casefold(), self.all()
+        return RuleSet(
+            rules=tuple(rule for rule in found.rules if word in (rule.id.casefold(), rule.title.casefold())),
+            refused=tuple(rule for rule in found.refused if word in (rule.id or "", rule.title.casefold())),
+        )
+
+    def _from(self, path: str, *, anywhere: bool = False) -> RuleSet | None:
+        """The rules that a file holds, below the folder or anywhere in it."""
+
+        def fits(source: str) -> bool:
+            return source == path or path.endswith(f"/{source}") or (anywhere and source.endswith(f"/{path}"))
+
+        found = self.all()
+        rules = tuple(rule for rule in found.rules if fits(rule.source))
+        refused = tuple(rule for rule in found.refused if fits(rule.source))
+        return RuleSet(rules=rules, refused=refused) if rules or refused else None
+
+    def _usable(self, found: RuleSet) -> Sequence[Rule]:
+        if found.refused:
+            first = found.refused[0]
+            raise FatalDetectionError(f"{first.title or first.source} {first.problem}", reason=Reason.NOT_CONVERTIBLE)
+        return found.rules
+
+
+def _yaml(text: str) -> Any:
+    try:
+        return yaml.safe_load(text)
+    except (yaml.YAMLError, ValueError):
+        return None
+
+
+def _as_rule(selection: Any) -> str:
+    """A bare selection as a rule about every event."""
+    return yaml.safe_dump(_QUERY | {"detection": {"selection": selection, "condition": "selection"}})

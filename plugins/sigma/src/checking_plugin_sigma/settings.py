@@ -1,0 +1,95 @@
+"""Where the telemetry and the rules are: variables that begin with ``CHECKING_SIGMA_``; see README.md."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Annotated, Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from pydantic import AwareDatetime, BaseModel, BeforeValidator, Field
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from checking_core import Ask, DetectionConfig
+from checking_plugin_sigma.events.routing import Logsource
+from checking_plugin_sigma.rules.cache import default_folder
+
+__all__ = ["NamedLogsource", "SigmaConfig", "SigmaSettings", "zone_of"]
+
+
+class NamedLogsource(BaseModel, extra="forbid", frozen=True):
+    """The log source of a file whose events do not tell it."""
+
+    product: str | None = None
+    category: str | None = None
+    service: str | None = None
+
+    @property
+    def logsource(self) -> Logsource:
+        """The same for the readers."""
+        return Logsource(self.product, self.category, self.service)
+
+
+def zone_of(value: object) -> object:
+    """A time zone by its name.
+
+    Raises:
+        ValueError: there is none of that name.
+    """
+    if not isinstance(value, str):
+        return value
+    try:
+        return ZoneInfo(value)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise ValueError("is no time zone; write a name such as UTC or America/New_York") from None
+
+
+def _places(value: object) -> object:
+    """One path, several as the system separates them, or a JSON list."""
+    if not isinstance(value, str):
+        return value
+    found = json.loads(value) if value.lstrip().startswith("[") else value.split(os.pathsep)
+    return tuple(place for place in found if place)
+
+
+class SigmaSettings(BaseSettings):
+    """One set of telemetry and the rules for it."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="CHECKING_SIGMA_", env_file=".env", extra="ignore", arbitrary_types_allowed=True
+    )
+
+    events: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_places)] = Field(
+        default=(), description="Telemetry: files, folders or patterns, separated as in PATH, or a JSON list"
+    )
+    rules: Path | None = Field(default=None, description="Folder of the rules, or one rule")
+    time_zone: Annotated[ZoneInfo | None, NoDecode, BeforeValidator(zone_of)] = Field(
+        default=None, description="Zone of times that are written without one; unset: they are unknown"
+    )
+    replay: bool = Field(default=False, description="Shift recordings onto the time of each execution")
+    logsources: dict[str, NamedLogsource] = Field(
+        default={}, description="Log sources of files by pattern, as JSON, where events do not tell"
+    )
+    placeholders: dict[str, list[str]] = Field(
+        default={}, description="Values for the modifier expand, by name, as JSON"
+    )
+    cache: Path = Field(default_factory=default_folder, description="Folder of compiled rules")
+
+
+class SigmaConfig(DetectionConfig):
+    """The common keys, and how a recording is dated.
+
+    ``replay`` overrules the setting; ``replay_onto`` is the moment onto which the first event is shifted, in place of
+    the execution's start.
+    """
+
+    replay: bool | None = None
+    replay_onto: AwareDatetime | None = None
+
+    @property
+    def asks(self) -> frozenset[Ask]:
+        """Without any question all rules are observed: a rule of ours raises no alert."""
+        sections: tuple[Any, ...] = (self.alert, self.rule, self.sigma, self.telemetry, self.alive)
+        observes = all(section is None for section in sections) and Ask.PREVENTION not in super().asks
+        return frozenset({Ask.RULE}) if observes else super().asks

@@ -1,0 +1,351 @@
+"""The detector: what its matches prove, and when its silence proves nothing."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from checking_core.contracts import (
+    Answer,
+    DetectionResult,
+    EvidenceKind,
+    MatchTier,
+    Outcome,
+    Reason,
+    canonical_config,
+)
+from checking_core.errors import ConfigurationError
+from checking_core.plugin import PluginHost
+from checking_core.settings import BackendSettings, WorkerSettings
+from checking_core.testing import ENDED, STARTED, a_task
+from checking_core.worker.run_task import run_task
+from checking_plugin_sigma.detector import SigmaDetector
+from checking_plugin_sigma.settings import SigmaSettings
+
+from .rules_and_events import ID, rule_text
+
+WORKER = WorkerSettings(jitter_min=0, jitter_max=0, max_retries=0, retry_delay=0)
+SYSMON, SECURITY = "Microsoft-Windows-Sysmon/Operational", "Security"
+COMMAND = "rundll32.exe comsvcs.dll MiniDump 624 out.dmp full"
+CREATION = {"product": "windows", "category": "process_creation"}
+LSASS = rule_text({"CommandLine|contains": "MiniDump"}, title="LSASS dump", logsource=CREATION)
+
+
+def start(seconds: float = 0, **fields: Any) -> dict[str, Any]:
+    """The start of the execution's process, so many seconds after the execution's."""
+    moment = (STARTED + timedelta(seconds=seconds)).astimezone(UTC).replace(tzinfo=None)
+    return {
+        "Channel": SYSMON,
+        "EventID": 1,
+        "Computer": "WS01.corp.example",
+        "UtcTime": moment.isoformat(sep=" ", timespec="milliseconds"),
+        "Image": r"C:\Windows\System32\rundll32.exe",
+        "CommandLine": COMMAND,
+        "ProcessId": 4242,
+        "User": r"CORP\eve",
+    } | fields
+
+
+class Site:
+    """Rules and telemetry in a folder, and a detector over them."""
+
+    def __init__(self, folder: Path) -> None:
+        self.rules, self.log = folder / "rules", folder / "log.jsonl"
+        self.rules.mkdir()
+        self.cache = folder / "cache"
+        self.log.touch()
+        self.rule(LSASS, "lsass.yml")
+
+    def rule(self, text: str, name: str) -> None:
+        (self.rules / name).write_text(text, encoding="utf-8")
+
+    def write(self, *events: dict[str, Any]) -> None:
+        with self.log.open("a", encoding="utf-8") as file:
+            file.writelines(json.dumps(event) + "\n" for event in events)
+
+    def detector(self, **settings: Any) -> SigmaDetector:
+        told = {"events": (str(self.log),), "rules": self.rules, "cache": self.cache} | settings
+        return SigmaDetector("sigma", SigmaSettings(**told))
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Site:
+    return Site(tmp_path)
+
+
+async def ask(detector: SigmaDetector, *, now: datetime | None = None, **task: Any) -> DetectionResult:
+    detector.clock = lambda: now or ENDED + timedelta(seconds=1300)
+    config = canonical_config(task.pop("detection_config", {"sigma": "lsass.yml"}))
+    found = await run_task(detector, a_task(detection_config=config, **task), WORKER)
+    await detector.close()
+    return found
+
+
+def evidence_of(result: DetectionResult):
+    (record,) = result.parsed_results.evidence
+    return record
+
+
+async def test_a_hit_of_the_execution_is_matched_with_all_that_proves_it(site):
+    site.write(start(-3600, CommandLine="other"), start())
+    result = await ask(site.detector())
+    assert (result.outcome, result.reason, result.rule) == (Outcome.MATCHED, Reason.MATCHED_RULE, Answer.YES)
+    assert (result.alert, result.final) == (Answer.NOT_ASKED, True)
+    record = evidence_of(result)
+    assert (record.kind, record.tier, record.event_at) == (EvidenceKind.MATCH, MatchTier.PROCESS, STARTED)
+    assert record.title == "LSASS dump (rule by An Author)"
+    assert record.fields["CommandLine"] == COMMAND
+    told = record.fields["sigma"]
+    assert (told["file"], told["line"], told["channel"]) == ("log.jsonl", 2, SYSMON)
+    names = ("id", "title", "author", "level", "file", "tags")
+    assert [told["rule"][name] for name in names] == [
+        ID,
+        "LSASS dump",
+        "An Author",
+        "high",
+        "lsass.yml",
+        ["attack.execution", "attack.t1059.001"],
+    ]
+    assert len(told["sha256"]) == len(told["rule"]["sha256"]) == 64
+    assert "LSASS dump (product windows, category process_creation)" in result.query_sent
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"sigma": LSASS},
+        {"sigma": "lsass.yml"},
+        {"sigma": "rules/lsass.yml"},
+        {"sigma": ID},
+        {"sigma": "LSASS dump"},
+        {"sigma": {"title": "x", "logsource": CREATION, "detection": {"s": ["MiniDump"], "condition": "s"}}},
+        {"rule": {"query": LSASS}},
+        {"query": "{Image|endswith: rundll32.exe, CommandLine|contains: MiniDump}"},
+        {"query": "comsvcs.dll MiniDump"},
+        {"query": "{Computer|startswith: ${agent_host}, CommandLine|contains: MiniDump}"},
+    ],
+)  # fmt: skip
+async def test_a_rule_may_be_named_or_written_in_every_way(site, config):
+    site.write(start())
+    assert (await ask(site.detector(), detection_config=config)).outcome is Outcome.MATCHED
+
+
+@pytest.mark.parametrize(
+    ("config", "reason", "words"),
+    [
+        ({"sigma": "lsas.yml"}, Reason.QUERY_INVALID, "did you mean lsass.yml"),
+        ({"sigma": "../../etc/secret.yml"}, Reason.QUERY_INVALID, "holds no"),
+        ({"sigma": "title: x\ndetection: {}"}, Reason.NOT_CONVERTIBLE, "log source"),
+        ({"sigma": rule_text({"A|expand": "%x%"})}, Reason.NOT_CONVERTIBLE, "no values are given"),
+        ({"query": "{Computer: '${agent_host}'}"}, Reason.QUERY_INVALID, "quotes"),
+    ],
+)
+async def test_a_question_that_cannot_be_asked_is_inconclusive_and_says_why(site, config, reason, words):
+    result = await ask(site.detector(), detection_config=config)
+    assert (result.outcome, result.reason) == (Outcome.INCONCLUSIVE, reason)
+    assert words in result.result_metadata["error"]
+
+
+async def test_a_host_name_is_no_wildcard(site):
+    site.write(
+        start(Computer="a*b", CommandLine="MiniDump"), start(Computer="axb", CommandLine="MiniDump", ProcessId=1)
+    )
+    query = "{Computer: ${agent_host}}"
+    result = await ask(site.detector(), detection_config={"query": query}, agent_host="a*b")
+    assert [record.host for record in result.parsed_results.evidence] == ["a*b"]
+    assert result.parsed_results.near_misses == ()
+
+
+async def test_a_proven_no_needs_events_of_the_rules_log_source(site):
+    site.write(start(CommandLine="whoami"))
+    assert (await ask(site.detector())).outcome is Outcome.NO_ALERT
+
+
+@pytest.mark.parametrize(
+    ("event", "reason"),
+    [
+        ({"EventID": 3}, Reason.NO_TELEMETRY),
+        ({"Computer": "other"}, Reason.NO_TELEMETRY),
+        ({"CommandLine": "whoami", "UtcTime": "2019-01-01 00:00:00"}, Reason.SOURCE_SILENT),
+        ({"CommandLine": "whoami", "UtcTime": None}, Reason.SOURCE_SILENT),
+    ],
+)
+@pytest.mark.parametrize("config", [{"sigma": "lsass.yml"}, {"telemetry": {"query": LSASS}, "alive": {"query": "*"}}])
+async def test_a_rule_that_had_nothing_to_look_at_has_not_been_silent(site, event, reason, config):
+    site.write(start(**event))
+    result = await ask(site.detector(), detection_config=config)
+    assert (result.outcome, result.reason, result.detected) == (Outcome.INCONCLUSIVE, reason, None)
+
+
+async def test_no_telemetry_and_a_source_that_reported_are_none(site):
+    site.write(start(CommandLine="whoami"))
+    config = {"sigma": "lsass.yml", "telemetry": {"query": "{CommandLine|contains: comsvcs}"}, "alive": {"query": "*"}}
+    result = await ask(site.detector(), detection_config=config)
+    assert (result.outcome, result.telemetry, result.alive) == (Outcome.NONE, Answer.NO, Answer.YES)
+
+
+async def test_a_trace_without_a_hit_is_logged(site):
+    site.write(start())
+    config = {"sigma": rule_text({"CommandLine": "other"}, logsource=CREATION), "telemetry": {"query": "comsvcs"}}
+    result = await ask(site.detector(), detection_config=config)
+    assert result.outcome is Outcome.LOGGED
+    assert evidence_of(result).kind is EvidenceKind.EVENT
+
+
+@pytest.mark.parametrize(
+    ("event", "reason"),
+    [
+        ({"Computer": "dc01.corp.example"}, Reason.ALERT_OTHER_HOST),
+        ({"UtcTime": (STARTED - timedelta(seconds=40)).replace(tzinfo=None).isoformat()}, Reason.ALERT_OUTSIDE_WINDOW),
+    ],
+)
+async def test_a_hit_elsewhere_or_at_another_time_is_a_near_miss(site, event, reason):
+    site.write(start(CommandLine="whoami", ProcessId=1), start(**event))
+    timing = {"before_reported_time": 120}
+    result = await ask(site.detector(), detection_config={"sigma": "lsass.yml", **timing}, timing=None)
+    assert (result.outcome, [miss.reason for miss in result.parsed_results.near_misses]) == (Outcome.NO_ALERT, [reason])
+
+
+async def test_an_event_of_unknown_time_is_neither_dropped_nor_accepted(site):
+    unknown = start(UtcTime=None, EventTime=STARTED.replace(tzinfo=None).isoformat(sep=" "))
+    site.write(start(CommandLine="whoami", ProcessId=1), unknown)
+    result = await ask(site.detector())
+    assert (result.outcome, result.rule) == (Outcome.INCONCLUSIVE, Answer.UNKNOWN)
+    assert [miss.reason for miss in result.parsed_results.near_misses] == [Reason.ALERT_FIELDS_INCOMPLETE]
+    assert (await ask(site.detector(time_zone="UTC"))).outcome is Outcome.MATCHED
+
+
+async def test_sysmon_and_security_record_one_action(site):
+    security = start(
+        1, Channel=SECURITY, EventID=4688, NewProcessName=start()["Image"], NewProcessId="0x1092", ProcessId="0x1"
+    )
+    site.write(security, start())
+    record = evidence_of(await ask(site.detector()))
+    assert record.fields["sigma"]["recorded_again_at"] == [{"file": "log.jsonl", "line": 2, "channel": SYSMON}]
+
+
+async def test_one_log_that_records_two_starts_has_seen_two(site):
+    site.write(start(), start(1))
+    assert len((await ask(site.detector())).parsed_results.evidence) == 2
+
+
+async def test_security_without_a_known_time_belongs_to_the_start_that_sysmon_dates(site):
+    security = start(
+        UtcTime=None, Channel=SECURITY, EventID=4688, NewProcessName=start()["Image"], NewProcessId="0x1092"
+    )
+    site.write(security, start())
+    record = evidence_of(await ask(site.detector()))
+    assert (record.event_at, record.fields["sigma"]["line"]) == (STARTED, 2)
+
+
+RECORDED = {"UtcTime": "2020-10-18 23:50:05.910", "Computer": "WORKSTATION5"}
+TARGET = {"sigma": "lsass.yml", "target": {"host": "workstation5"}}
+
+
+async def test_a_recording_is_replayed_onto_the_execution_and_says_so(site):
+    site.write(start(**RECORDED | {"UtcTime": "2020-10-18 23:50:04.910"}, CommandLine="x"), start(**RECORDED))
+    assert (await ask(site.detector(), detection_config=TARGET)).reason is Reason.SOURCE_SILENT
+    result = await ask(site.detector(replay=True), detection_config=TARGET)
+    record = evidence_of(result)
+    assert (result.outcome, record.event_at) == (Outcome.MATCHED, STARTED + timedelta(seconds=1))
+    assert record.fields["sigma"]["replayed"]["recorded_at"] == "2020-10-18T23:50:05.910000+00:00"
+    own = await ask(site.detector(), detection_config=TARGET | {"replay": True})
+    assert own.outcome is Outcome.MATCHED
+
+
+async def test_two_executions_share_no_answer_about_a_replayed_recording(site):
+    site.write(start(**RECORDED))
+    detector = site.detector(replay=True)
+    later = STARTED + timedelta(minutes=3)
+    found = [
+        await run_task(detector, a_task(1, detection_config=TARGET), WORKER),
+        await run_task(detector, a_task(2, detection_config=TARGET, started_at=later, finished_at=later), WORKER),
+    ]
+    await detector.close()
+    assert [evidence_of(result).event_at for result in found] == [STARTED, later]
+
+
+async def test_what_is_written_after_a_look_is_seen_by_the_next(site):
+    site.write(start(-5, CommandLine="whoami", ProcessId=1))
+    detector = site.detector()
+    detector.share_for = 0.0
+    first = await run_task(detector, a_task(detection_config={"sigma": "lsass.yml"}, deadline_passed=False), WORKER)
+    site.write(start())
+    second = await run_task(detector, a_task(detection_config={"sigma": "lsass.yml"}, look=2), WORKER)
+    await detector.close()
+    assert ([first.final, first.outcome], [second.final, second.outcome]) == (
+        [False, Outcome.INCONCLUSIVE],
+        [True, Outcome.MATCHED],
+    )
+
+
+async def test_without_a_question_the_whole_folder_is_observed(site):
+    site.rule(rule_text({"Image|endswith": "rundll32.exe"}, title="Rundll32", id=ID.replace("1", "2")), "more.yml")
+    site.rule("title: C\ncorrelation: {type: event_count}\n", "correlation.yml")
+    site.write(start())
+    result = await ask(site.detector(), detection_config={})
+    assert result.outcome is Outcome.MATCHED
+    assert sorted(record.rule for record in result.parsed_results.evidence) == ["LSASS dump", "Rundll32"]
+    assert "2 rules, 1 refused" in result.query_sent
+
+
+async def test_a_changed_rule_is_read_again(site):
+    site.write(start())
+    detector = site.detector()
+    detector.share_for = 0.0
+    first = await run_task(detector, a_task(detection_config={"sigma": "lsass.yml"}), WORKER)
+    site.rule(rule_text({"CommandLine": "something else"}, logsource=CREATION), "lsass.yml")
+    second = await run_task(detector, a_task(detection_config={"sigma": "lsass.yml"}, look=2), WORKER)
+    await detector.close()
+    assert [first.outcome, second.outcome] == [Outcome.MATCHED, Outcome.NO_ALERT]
+
+
+async def test_no_file_is_an_outage(site):
+    result = await ask(site.detector(events=(str(site.log.parent / "nothing"),)))
+    assert (result.outcome, result.reason, result.final) == (Outcome.INCONCLUSIVE, Reason.BACKEND_UNREACHABLE, False)
+
+
+async def test_what_could_not_be_read_is_said(site):
+    site.write(start())
+    with site.log.open("a") as file:
+        file.write("nonsense\n")
+    result = await ask(site.detector())
+    assert result.result_metadata["warnings"] == ["log.jsonl: 1 records cannot be read"]
+
+
+async def test_an_alert_is_nothing_that_a_rule_of_ours_can_raise(site):
+    result = await ask(site.detector(), detection_config={"alert": {"rule": "LSASS dump"}})
+    assert (result.outcome, result.reason) == (Outcome.NOT_APPLICABLE, Reason.CAPABILITY_MISSING)
+
+
+async def test_the_self_check_counts_files_and_rules(site):
+    site.rule("title: C\ncorrelation: {type: event_count}\n", "correlation.yml")
+    healthy = await site.detector().self_check()
+    assert (healthy.ok, healthy.detail) == (True, "1 files of telemetry, 1 rules, 1 refused")
+    assert (await site.detector(rules=None).self_check()).ok is False
+    assert (await site.detector(events=("nothing",)).self_check()).ok is False
+    assert (await site.detector(events=()).self_check()).ok is None
+
+
+def test_settings_come_from_the_environment(monkeypatch, site):
+    monkeypatch.setenv("CHECKING_SIGMA_EVENTS", f"{site.log}:{site.log.parent}/*.evtx")
+    monkeypatch.setenv("CHECKING_SIGMA_TIME_ZONE", "America/New_York")
+    monkeypatch.setenv("CHECKING_SIGMA_LOGSOURCES", '{"*.web": {"category": "webserver"}}')
+    detector = PluginHost.load().create("sigma", BackendSettings(plugin="sigma"))
+    assert isinstance(detector.settings, SigmaSettings)
+    assert detector.settings.events == (str(site.log), f"{site.log.parent}/*.evtx")
+    assert str(detector.settings.time_zone) == "America/New_York"
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [("TIME_ZONE", "Middle/Earth"), ("LOGSOURCES", '{"x": {"produkt": "y"}}'), ("EVENTS", "[")],
+)
+def test_a_wrong_setting_is_a_configuration_error(monkeypatch, variable, value):
+    monkeypatch.setenv(f"CHECKING_SIGMA_{variable}", value)
+    with pytest.raises(ConfigurationError, match=variable.lower() + "|" + variable):
+        PluginHost.load().create("sigma", BackendSettings(plugin="sigma"))

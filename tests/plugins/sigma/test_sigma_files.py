@@ -1,0 +1,256 @@
+"""Files of telemetry: every kind is told by its content, read once, and read on where it grows."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import zipfile
+from pathlib import Path
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from checking_core.errors import BackendUnreachableError
+from checking_plugin_sigma.evaluate.scan import Scanner, events_of
+from checking_plugin_sigma.events.json_array import array_records
+from checking_plugin_sigma.events.reader import Reader
+from checking_plugin_sigma.events.routing import Logsource
+from checking_plugin_sigma.events.source import files_of, said_for
+
+from .rules_and_events import a_rule
+
+RECORDS = [{"Channel": "Security", "EventID": 4688, "A": str(number)} for number in range(3)]
+LINES = b"".join(json.dumps(record).encode() + b"\n" for record in RECORDS)
+
+
+def events_in(path: Path) -> list[tuple[int, str]]:
+    reader = Reader(path)
+    return [(event.line, event.text("A")) for events in events_of(reader, None, None) for event in events]
+
+
+def zipped(path: Path, **members: bytes) -> Path:
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, body in members.items():
+            archive.writestr(f"folder/{name}", body)
+    return path
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        LINES,
+        LINES.rstrip(),
+        LINES.replace(b"\n", b"\r\n"),
+        b"\xef\xbb\xbf" + LINES,
+        gzip.compress(LINES),
+        json.dumps(RECORDS).encode(),
+        json.dumps(RECORDS, indent=2).encode(),
+        gzip.compress(json.dumps(RECORDS).encode()),
+    ],
+    ids=["lines", "no last break", "windows", "mark", "gzip", "array", "indented array", "gzip array"],
+)
+def test_a_file_is_told_by_its_content_whatever_its_name(body, tmp_path):
+    (tmp_path / "some.log").write_bytes(body)
+    assert events_in(tmp_path / "some.log") == [(1, "0"), (2, "1"), (3, "2")]
+
+
+def test_every_member_of_an_archive_is_read(tmp_path):
+    path = zipped(tmp_path / "a.zip", one=LINES, two=gzip.compress(LINES), three=json.dumps(RECORDS).encode())
+    assert events_in(path) == [(1, "0"), (2, "1"), (3, "2")] * 3
+
+
+def test_a_bundle_of_records_is_as_many_events(tmp_path):
+    (tmp_path / "trail.json").write_text(json.dumps({"Records": RECORDS}))
+    assert [value for _, value in events_in(tmp_path / "trail.json")] == ["0", "1", "2"]
+
+
+def test_what_cannot_be_read_is_counted(tmp_path):
+    (tmp_path / "x.jsonl").write_bytes(b'{"A": 1}\nnonsense\n\n[1]\n{"A": \n{"A": 2}\n')
+    scanner = Scanner([a_rule({"A": "*"}, logsource={"category": "any"})])
+    list(scanner.scan(tmp_path / "x.jsonl"))
+    assert (scanner.events, scanner.unreadable) == (2, {"x.jsonl": 3})
+
+
+def test_an_array_that_is_cut_off_is_counted(tmp_path):
+    (tmp_path / "x.json").write_bytes(json.dumps(RECORDS).encode()[:-20])
+    reader = Reader(tmp_path / "x.json")
+    assert sum(len(events) for events in events_of(reader, None, None)) == 2
+    assert reader.unreadable == 1
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"\x1f\x8bnonsense", b"PK\x03\x04nonsense", gzip.compress(LINES)[:40]],
+    ids=["gzip", "zip", "cut off"],
+)
+def test_a_broken_archive_is_an_outage_and_not_silence(body, tmp_path):
+    (tmp_path / "x").write_bytes(body)
+    with pytest.raises(BackendUnreachableError, match="cannot be read"):
+        events_in(tmp_path / "x")
+
+
+def test_a_broken_windows_log_is_an_outage_and_not_silence(tmp_path):
+    (tmp_path / "x.evtx").write_bytes(b"ElfFile\0nonsense")
+    with pytest.raises(BackendUnreachableError, match=r"x\.evtx cannot be read"):
+        events_in(tmp_path / "x.evtx")
+
+
+class Growing:
+    """A log that is written while it is read."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.mark = None
+        self.anew = False
+
+    def write(self, text: str) -> None:
+        with self.path.open("a") as file:
+            file.write(text)
+
+    def read(self) -> list[tuple[int, str]]:
+        reader = Reader(self.path, self.mark)
+        self.anew = reader.anew
+        found = [(event.line, event.text("A")) for events in events_of(reader, None, None) for event in events]
+        self.mark = reader.mark
+        return found
+
+
+def test_a_growing_file_is_read_on_from_where_the_last_reading_ended(tmp_path):
+    log = Growing(tmp_path / "x.jsonl")
+    log.write('{"A": 1}\n')
+    assert (log.read(), log.anew) == ([(1, "1")], True)
+    assert (log.read(), log.anew) == ([], False)
+    log.write('{"A": 2}\n{"A": 3}\n')
+    assert (log.read(), log.anew) == ([(2, "2"), (3, "3")], False)
+
+
+def test_a_line_that_is_half_written_waits_for_its_end(tmp_path):
+    log = Growing(tmp_path / "x.jsonl")
+    log.write('{"A": 1}\n{"A"')
+    assert log.read() == [(1, "1")]
+    log.write(": 2}\n")
+    assert log.read() == [(2, "2")]
+
+
+def test_a_file_that_was_rotated_or_cut_is_read_anew(tmp_path):
+    log = Growing(tmp_path / "x.jsonl")
+    log.write('{"A": 1}\n{"A": 2}\n')
+    log.read()
+    log.path.rename(tmp_path / "x.jsonl.1")
+    log.write('{"A": 3}\n')
+    assert (log.read(), log.anew) == ([(1, "3")], True)
+    log.write('{"A": 4}\n')
+    assert log.read() == [(2, "4")]
+    log.path.write_text("")
+    assert log.read() == []
+    log.write('{"A": 5}\n')
+    assert log.read() == [(1, "5")]
+
+
+def test_a_packed_file_is_read_anew_only_when_it_changed(tmp_path):
+    log = Growing(tmp_path / "x.gz")
+    log.path.write_bytes(gzip.compress(LINES))
+    assert len(log.read()) == 3
+    assert (log.read(), log.anew) == ([], False)
+    log.path.write_bytes(gzip.compress(LINES + LINES))
+    assert (len(log.read()), log.anew) == (6, True)
+
+
+@given(
+    st.lists(
+        st.recursive(
+            st.text() | st.integers() | st.none(), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner)
+        ).map(lambda value: {"value": value})
+    ),
+    st.integers(1, 50),
+)
+def test_an_array_is_taken_apart_wherever_its_blocks_end(elements, block):
+    class Blocks:
+        def __init__(self) -> None:
+            self.rest = msgspec.json.encode(elements)
+
+        def read(self, size: int) -> bytes:
+            taken, self.rest = self.rest[: min(size, block)], self.rest[min(size, block) :]
+            return taken
+
+    assert [msgspec.json.decode(raw) for raw in array_records(Blocks()) if raw is not None] == elements
+
+
+AUDIT = """\
+node=web1 type=SYSCALL msg=audit(1603000000.123:7): syscall=59 success=yes ppid=10 pid=11 auid=1000 exe="/usr/bin/cat"
+node=web1 type=EXECVE msg=audit(1603000000.123:7): argc=3 a0="cat" a1="-n" a2=2F6574632F706173737764
+node=web1 type=CWD msg=audit(1603000000.123:7): cwd="/root"
+node=web1 type=PATH msg=audit(1603000000.123:7): item=0 name="/usr/bin/cat" inode=1
+node=web1 type=PROCTITLE msg=audit(1603000000.123:7): proctitle=636174002D6E
+node=web1 type=USER_LOGIN msg=audit(1603000001.000:8): msg='op=login acct="root" exe="/usr/sbin/sshd" res=failed'
+nonsense
+node=web1 type=SYSCALL msg=audit(1603000002.000:9): syscall=2 success=yes pid=13
+"""
+
+
+def test_audit_records_of_one_serial_are_the_start_of_a_process_and_events_of_their_own(tmp_path):
+    (tmp_path / "audit.log").write_text(AUDIT)
+    start = a_rule(
+        {
+            "Image|endswith": "/cat",
+            "CommandLine": "cat -n /etc/passwd",
+            "CurrentDirectory": "/root",
+            "ProcessId": 11,
+            "ParentProcessId": 10,
+        },
+        logsource={"product": "linux", "category": "process_creation"},
+    )
+    login = a_rule(
+        {"type": "USER_LOGIN", "acct": "root", "res": "failed"}, logsource={"product": "linux", "service": "auditd"}
+    )
+    argument = a_rule({"type": "EXECVE", "a2": "/etc/passwd"}, logsource={"product": "linux", "service": "auditd"})
+    scanner = Scanner([start, login, argument])
+    found = {hit.rule.condition: hit.event for hit in scanner.scan(tmp_path / "audit.log")}
+    assert {rule: found[rule.condition].line for rule in (start, login, argument)} == {start: 1, login: 6, argument: 2}
+    assert found[start.condition].host == "web1"
+    assert found[start.condition].text("UtcTime") == "2020-10-18T05:46:40.123000+00:00"
+
+
+def test_a_process_start_that_is_half_written_waits_for_the_rest(tmp_path):
+    rule = a_rule({"CommandLine": "cat -n /etc/passwd"}, logsource={"product": "linux", "category": "process_creation"})
+    scanner, path = Scanner([rule]), tmp_path / "audit.log"
+    first, *rest = AUDIT.splitlines(keepends=True)
+    path.write_text(first)
+    assert list(scanner.scan(path)) == []
+    with path.open("a") as file:
+        file.writelines(rest)
+    assert [hit.event.line for hit in scanner.scan(path)] == [1]
+    assert list(scanner.scan(path)) == []
+
+
+def test_paths_folders_and_patterns_name_files_once(tmp_path):
+    for name in ("a.jsonl", "b.jsonl", "deep/c.log", ".hidden"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(LINES)
+    names = lambda *places: [path.name for path in files_of([str(tmp_path / place) for place in places])]  # noqa: E731
+    assert names("") == ["a.jsonl", "b.jsonl", "c.log"]
+    assert names("a.jsonl", "*.jsonl") == ["a.jsonl", "b.jsonl"]
+    assert names("**/*.log") == ["c.log"]
+    assert names("nothing") == []
+
+
+def test_a_log_source_may_be_named_for_a_file(tmp_path):
+    path = tmp_path / "web.jsonl"
+    path.write_text('{"A": "x"}\n')
+    rule = a_rule({"A": "x"}, logsource={"category": "webserver"})
+    assert list(Scanner([rule]).scan(path)) == []
+    named = {"*/web.jsonl": Logsource(category="webserver")}
+    assert [hit.event.line for hit in Scanner([rule], logsources=named).scan(path)] == [1]
+    assert said_for(tmp_path / "other.jsonl", named) is None
+
+
+def test_events_of_other_ids_are_left_out_before_they_are_decoded(tmp_path):
+    """Only the plain form may be trusted: an id within another text, or in another place, is decoded."""
+    plain = '{"EventID":1,"Channel":"Security"}\n{"EventID": "5","Channel":"Security"}\n{"EventID":11,"A":1}\n'
+    odd = '{"Channel":"Security","x":{"EventID":5},"EventID":1}\n{"a":"\\"EventID\\":5","Channel":"y"}\n'
+    (tmp_path / "x.jsonl").write_text(plain + odd)
+    scanner = Scanner([], event_ids=frozenset({1}))
+    list(scanner.scan(tmp_path / "x.jsonl"))
+    assert scanner.events == 3
