@@ -157,6 +157,20 @@ async def test_no_more_tasks_run_at_a_time_than_allowed():
         await bench.results(20)
 
 
+async def test_no_more_tasks_are_taken_than_the_product_tolerates():
+    class Narrow(FakeDetector):
+        concurrency = 2
+
+    gate = Gate()
+    async with serving(Narrow([gate])) as bench:
+        await bench.send(*(a_task(number) for number in range(20)))
+        for _ in range(2):
+            await gate.entered.acquire()
+        assert await bench.waiting() == 18
+        gate.open.set()
+        await bench.results(20)
+
+
 async def test_each_backend_is_served_by_its_own_detector():
     one, other = FakeDetector(), FakeDetector([Finding(alert=Answer.NO)])
     async with serving({"mock": one, "splunk": other}) as bench:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Mapping
 
 import structlog
@@ -66,33 +67,33 @@ class Worker:
         Cancelled, it ends at once; what it had on loan goes back when the transport is closed.
         """
         queues = self._queues()
-        log.info("worker_started", backends=sorted(self._detectors), queues=queues)
+        log.info("worker_started", backends=sorted(self._detectors), queues=sorted(queues))
         self._unserved = set(queues)
         self._served(None)
         try:
             async with asyncio.TaskGroup() as group:
-                for queue in queues:
-                    group.create_task(self._serve(queue, stop))
+                for queue, room in sorted(queues.items()):
+                    group.create_task(self._serve(queue, room, stop))
         finally:
             for detector in self._detectors.values():
                 await close_detector(detector, within=_CLOSE_WITHIN)
         log.info("worker_stopped")
 
-    def _queues(self) -> list[str]:
-        return sorted(
-            {
-                self._topology.task_queue(kind, backend, self._host if kind in AGENT_TYPES else None)
-                for backend, detector in self._detectors.items()
-                for kind in detector.detection_types
-            }
-        )
+    def _queues(self) -> dict[str, int]:
+        """The queues to serve, and how many of its tasks can run at a time: what waits here uses up its lease."""
+        most = self._settings.concurrency
+        room: Counter[str] = Counter()
+        for backend, detector in self._detectors.items():
+            for kind in detector.detection_types:
+                queue = self._topology.task_queue(kind, backend, self._host if kind in AGENT_TYPES else None)
+                room[queue] += detector.concurrency or most
+        return {queue: min(tasks, most) for queue, tasks in room.items()}
 
-    async def _serve(self, queue: str, stop: asyncio.Event) -> None:
-        concurrency = self._settings.concurrency
-        subscription = await persist(lambda: self._transport.subscribe(queue, prefetch=concurrency), stop)
+    async def _serve(self, queue: str, room: int, stop: asyncio.Event) -> None:
+        subscription = await persist(lambda: self._transport.subscribe(queue, prefetch=room), stop)
         if subscription is not None:
             self._served(queue)
-            lane = Lane(subscription, self._transport, self._answer, concurrency, self._suspects)
+            lane = Lane(subscription, self._transport, self._answer, room, self._suspects)
             await lane.serve(stop, drain=self._drain)
 
     def _served(self, queue: str | None) -> None:
