@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import sys
@@ -80,6 +81,44 @@ def coverage(session: nox.Session) -> None:
     """Measure which lines and branches the tests reach."""
     install(session, "test", "quality")
     session.run(*PYTEST, "--cov", "--cov-report=term:skip-covered", *session.posargs)
+
+
+@nox.session
+def mutants(session: nox.Session) -> None:
+    """Change matching and judging in every small way, one at a time: a test has to notice nine of ten.
+
+    Arguments after -- name mutants, such as ``checking_core.matching.window*``; the others are not judged then.
+    """
+    install(session, "test", "mutants")
+    work = Path(session.create_tmp()).resolve()
+    shutil.rmtree(work)
+    shutil.copytree(f"{CORE}/src", work / "src")
+    shutil.copytree("tests", work / "tests")
+    config = Path("pyproject.toml").read_text(encoding="utf-8") + mutmut_config()
+    (work / "pyproject.toml").write_text(config, encoding="utf-8")
+    session.chdir(work)
+    session.run("mutmut", "run", *session.posargs)
+    session.run("mutmut", "results")
+    session.run("mutmut", "export-cicd-stats")
+    counts = json.loads((work / "mutants" / "mutmut-cicd-stats.json").read_text(encoding="utf-8"))
+    if not session.posargs and counts["killed"] < 0.9 * counts["total"]:
+        session.error(f"only {counts['killed']} of {counts['total']} mutants were noticed")
+
+
+def mutmut_config() -> str:
+    """What to change, and the tests that have to notice: those of the rules, one by one, without those of any data."""
+    rules = [
+        path
+        for name in ("judge", "looks", "matching_*", "upgrade")
+        for path in Path("tests").glob(f"core/test_{name}.py")
+    ]
+    tests = sorted(str(path) for path in rules if "properties" not in path.name)
+    return f"""
+[tool.mutmut]
+source_paths = ["src"]
+only_mutate = ["src/checking_core/matching/*"]
+pytest_add_cli_args_test_selection = {json.dumps(tests)}
+"""
 
 
 @nox.session
