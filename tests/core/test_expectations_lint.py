@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from checking_core.contracts import Answer, Ask, Axes, Met
+from checking_core.contracts.placeholder import PLACEHOLDERS
 from checking_core.expectations import LintCode, LintMessage, lint
 from checking_core.expectations.lint import ANSWERED_BY
 from checking_core.matching.judge import judge, met_of
@@ -197,6 +198,25 @@ def test_the_original_form_has_a_scope_too(tmp_path: Path):
     text = query("x").partition("  rule:")[0]
     bare = text + "  query: EventCode=1\n  query_language: spl\n"
     assert findings(tmp_path, bare) == [(6, LintCode.NO_SCOPE)]
+
+
+# --- placeholders ----------------------------------------------------------------------------------------------
+
+
+def test_a_placeholder_that_stands_for_nothing_is_told_once(tmp_path: Path):
+    path = written(tmp_path, query("index=x host=${agnt_host} ${agnt_host} ${zzz} ${} ${agent_host}"))
+    told = [message.message.partition(" ")[2] + "; " + message.remedy for message in lint([path], BACKENDS)]
+    every = f"use one of {', '.join(PLACEHOLDERS)}"
+    assert told == [
+        "${agnt_host} stands for nothing; did you mean agent_host?",
+        f"${{zzz}} stands for nothing; {every}",
+        f"${{}} stands for nothing; {every}",
+    ]
+
+
+def test_every_placeholder_that_there_is_and_a_dollar_are_not_told(tmp_path: Path):
+    names = " ".join(f"${{{name}}}" for name in PLACEHOLDERS)
+    assert findings(tmp_path, query(f"index=x {names} $ {{}} $x", "anything")) == []
 
 
 # --- what can never be decided ---------------------------------------------------------------------------------

@@ -9,9 +9,11 @@ from textwrap import dedent
 
 import pytest
 
+from checking_core.contracts import Ask
 from checking_core.errors import ConfigurationError
-from checking_core.plugin import PluginHost, PluginInfo, PluginState
+from checking_core.plugin import PluginHost, PluginInfo, PluginState, SearchDetector
 from checking_core.settings import BackendSettings, BackendsSettings
+from checking_core.testing import FakeDetector
 
 Install = Callable[..., str]
 
@@ -263,3 +265,28 @@ def test_every_public_name_of_core_is_there():
     assert dir(checking_core) == checking_core.__all__
     with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
         _ = checking_core.nonsense
+
+
+class Spl(SearchDetector):
+    """A search whose queries are in SPL unless they say otherwise."""
+
+    platform = "spl"
+    answers = frozenset({Ask.RULE})
+    default_language = "spl"
+
+    async def search(self, request):
+        raise NotImplementedError
+
+    def normalise(self, record):
+        raise NotImplementedError
+
+
+class Plain(Spl):
+    default_language = None
+
+
+def test_the_language_of_a_backend_is_that_of_its_detector_as_far_as_it_is_known():
+    host = PluginHost([], {"spl": Spl, "plain": Plain, "fake": FakeDetector})
+    plugins = {"siem": "spl", "lab": "plain", "edr": "fake", "old": "gone"}
+    backends = {name: BackendSettings(plugin=plugin) for name, plugin in plugins.items()}
+    assert host.languages(backends) == {"siem": "spl"}

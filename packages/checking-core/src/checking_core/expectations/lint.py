@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
+from difflib import get_close_matches
 from pathlib import Path as FilePath
 from typing import Any
 
 from checking_core.contracts import Ask, Expect
+from checking_core.contracts.placeholder import PLACEHOLDER, PLACEHOLDERS
 from checking_core.contracts.technique import current_technique
 from checking_core.expectations.document import Path
 from checking_core.expectations.load import Written, read, unknown_backends
@@ -66,12 +68,18 @@ def lint(
     return sorted(dict.fromkeys(found), key=lambda message: (message.file, message.line))
 
 
-def _time_ranges(written: Written) -> Iterator[LintMessage]:
+def _queries(written: Written) -> Iterator[LintMessage]:
     for keys in (*_BARE, *((*search, "query") for search in (*_SEARCHES, ("alert",)))):
-        if words := own_time_range(_text(written.data, keys)):
-            problem = f"{'.'.join(map(str, keys))}: chooses its own time ({words})"
+        text, name, place = _text(written.data, keys), ".".join(map(str, keys)), (*written.path, *keys)
+        if words := own_time_range(text):
             remedy = "remove it: the check's window is applied"
-            yield written.message((*written.path, *keys), LintCode.OWN_TIME_RANGE, problem, remedy)
+            yield written.message(place, LintCode.OWN_TIME_RANGE, f"{name}: chooses its own time ({words})", remedy)
+        for unknown in dict.fromkeys(PLACEHOLDER.findall(text)):
+            if unknown not in PLACEHOLDERS:
+                near = get_close_matches(unknown, PLACEHOLDERS, n=1)
+                remedy = f"did you mean {near[0]}?" if near else f"use one of {', '.join(PLACEHOLDERS)}"
+                problem = f"{name}: ${{{unknown[:50]}}} stands for nothing"
+                yield written.message(place, LintCode.UNKNOWN_PLACEHOLDER, problem, remedy)
 
 
 def _scopes(written: Written, languages: Mapping[str, str]) -> Iterator[LintMessage]:
@@ -135,7 +143,7 @@ def _too_wide(written: Written) -> Iterator[LintMessage]:
 
 
 _RULES: Sequence[Callable[[Written], Iterator[LintMessage]]] = (
-    _time_ranges,
+    _queries,
     _unanswerable,
     _without_alive,
     _renamed,

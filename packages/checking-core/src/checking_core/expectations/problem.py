@@ -22,6 +22,7 @@ class LintCode(StrEnum):
     UNKNOWN_BACKEND = "unknown-backend"
     OWN_TIME_RANGE = "own-time-range"
     NO_SCOPE = "no-scope"
+    UNKNOWN_PLACEHOLDER = "unknown-placeholder"
     NOT_ASKED = "not-asked"
     NO_ALIVE = "no-alive"
     RENAMED_TECHNIQUE = "renamed-technique"

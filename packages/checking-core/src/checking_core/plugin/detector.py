@@ -49,6 +49,8 @@ class SearchDetector(BaseWorker):
     that is away, tells the records apart, asks the control window, and writes evidence, near misses and times.
     """
 
+    default_language: ClassVar[str | None] = None
+    """Language of a query that names none, such as ``spl``; lint judges queries by it."""
     searches_at_once: ClassVar[int | None] = 4
     """Searches at a time that the product tolerates; ``None``: any number."""
     searches_per_minute: ClassVar[float | None] = None

@@ -14,6 +14,7 @@ from pydantic_settings import BaseSettings
 from checking_core.contracts import DetectionConfig
 from checking_core.errors import ConfigurationError
 from checking_core.plugin.base import BaseWorker
+from checking_core.plugin.detector import SearchDetector
 from checking_core.plugin.hookspecs import GROUP
 from checking_core.plugin.loader import BrokenPluginError, foreign, load_detectors
 from checking_core.settings import BackendSettings, BackendsSettings
@@ -79,6 +80,15 @@ class PluginHost:
         """The keys of an expectation that an installed detector reads beside the common ones."""
         own = {name for detector in self.detectors.values() for name in detector.Config.model_fields}
         return frozenset(own - DetectionConfig.model_fields.keys())
+
+    def languages(self, backends: Mapping[str, BackendSettings]) -> dict[str, str]:
+        """The language of a query that names none, by backend, as far as it is known."""
+        known: dict[str, str] = {}
+        for name, settings in backends.items():
+            detector = self.detectors.get(settings.plugin)
+            if detector is not None and issubclass(detector, SearchDetector) and detector.default_language:
+                known[name] = detector.default_language
+        return known
 
     def create(self, backend: str, settings: BackendSettings) -> BaseWorker:
         """The detector of a backend, with its own settings read from the environment.

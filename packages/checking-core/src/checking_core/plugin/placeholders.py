@@ -12,6 +12,7 @@ from difflib import get_close_matches
 from typing import Protocol, TypeAlias
 
 from checking_core.contracts import DetectionConfig, ExecutionContext
+from checking_core.contracts.placeholder import PLACEHOLDER, PLACEHOLDERS
 from checking_core.errors import QueryInvalidError
 from checking_core.matching.identity import Identity
 from checking_core.matching.window import Windows
@@ -20,10 +21,6 @@ __all__ = ["PLACEHOLDERS", "Quote", "Values", "fill", "is_scoped", "values_of"]
 
 Values: TypeAlias = Mapping[str, tuple[str, ...]]
 """What stands behind each name: nothing, one text, or several."""
-
-PLACEHOLDERS = ("agent_host", "host_names", "command", "pid", "user", "started_at", "finished_at", "marker")
-
-_PLACEHOLDER = re.compile(r"\$\{([^{}]*)\}")
 
 
 class Quote(Protocol):
@@ -42,7 +39,7 @@ class Quote(Protocol):
 def is_scoped(query: str | None, config: DetectionConfig) -> bool:
     """Whether a query asks for the execution's host alone; ``target`` stands for another than the agent's."""
     names = {"host_names"} if config.target else {"host_names", "agent_host"}
-    return query is not None and not names.isdisjoint(_PLACEHOLDER.findall(query))
+    return query is not None and not names.isdisjoint(PLACEHOLDER.findall(query))
 
 
 def values_of(context: ExecutionContext, identity: Identity, windows: Windows, config: DetectionConfig) -> Values:
@@ -79,7 +76,7 @@ def fill(query: str, values: Values, quote: Quote) -> str:
             raise QueryInvalidError(f"the query has the placeholder ${{{name}}}, which this execution does not tell")
         return quote(values[name], quoted=_within_quotes(query, found.start()))
 
-    return _PLACEHOLDER.sub(literal, query)
+    return PLACEHOLDER.sub(literal, query)
 
 
 def _within_quotes(query: str, place: int) -> bool:

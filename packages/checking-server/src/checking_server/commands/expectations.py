@@ -35,7 +35,8 @@ def lint(
         raise ConfigurationError("name files or folders of expectations, or set CHECKING_EXPECTATIONS")
     host = PluginHost.load()
     backends = host.backends(read(BackendsSettings))
-    found = find_problems(chosen, backends, plugin_keys=host.config_keys)
+    languages = host.languages(backends)
+    found = find_problems(chosen, backends, plugin_keys=host.config_keys, languages=languages)
     for problem in found:
         print(visible(str(problem)))
     count = f"{len(found)} problem{'' if len(found) == 1 else 's'}" if found else "nothing wrong"
