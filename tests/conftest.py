@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NoReturn
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from .services import (
     Broker,
@@ -19,6 +20,10 @@ from .services import (
     install_missing,
     postgres_server,
 )
+
+# a busy machine is slow for reasons that are none of a rule's
+settings.register_profile("checking", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("checking")
 
 ROOT = Path(__file__).resolve().parents[1]
 FIXTURE_MARKS = {
