@@ -61,6 +61,21 @@ def test_the_demo_shows_every_headline_outcome(demos: dict[str, Demo], name: str
     assert "Next:" in demo.told
 
 
+def test_the_demo_explains_a_miss_and_what_came_near(demos: dict[str, Demo]) -> None:
+    told = demos["plain"].told
+    _, _, explained = told.partition("One verdict explained: checking explain ")
+    for words in ("no_alert (alert_other_host)", "Near misses (2)", "dc02.corp.example", "90 min before it began"):
+        assert words in explained, words
+    assert "What would change it\n" in explained
+
+
+def test_a_kept_demo_explains_its_other_steps(demos: dict[str, Demo]) -> None:
+    done = checking(demos["kept"].folder, "explain", "latest", "5", DATABASE_URL="sqlite:///demo.db")
+    assert done.returncode == 0, done.stderr
+    assert "alerted (matched_alert); wanted alerted, met" in done.stdout
+    assert "time to detect: " in done.stdout
+
+
 def test_the_demo_leaves_nothing_behind(demos: dict[str, Demo], folders: dict[str, Path]) -> None:
     assert demos["plain"].code == 0
     assert list(folders["plain"].iterdir()) == []

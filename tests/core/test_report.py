@@ -5,10 +5,9 @@ from __future__ import annotations
 import csv
 import io
 import json
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
-from uuid import UUID, uuid5
 
 import msgspec
 import pytest
@@ -26,16 +25,12 @@ from checking_core.contracts import (
     Reason,
     RunState,
 )
-from checking_core.matching.judge import status_of
 from checking_core.report import (
     Counts,
     OperationLine,
     OperationReport,
     OperationsReport,
-    ReportedCheck,
     ReportedEvidence,
-    ReportedExecution,
-    ReportedOperation,
     ReportLine,
     Summary,
     Unchecked,
@@ -47,84 +42,7 @@ from checking_core.report import (
 )
 from checking_core.report.words import summary_of
 
-NOW = datetime(2026, 1, 15, 10, 0, tzinfo=UTC)
-ROOT = UUID("10000000-0000-4000-8000-000000000001")
-PENDING = {"outcome": Outcome.PENDING, "status": CheckStatus.PENDING, "reason": None, "met": None, "axes": None}
-HOSTILE = "a|b`c`\n<script>[x](javascript:y)\x1b[31m\u202e"
-
-
-def operation(**fields: Any) -> ReportedOperation:
-    told: dict[str, Any] = {
-        "id": uuid5(ROOT, "row"),
-        "operation_id": ROOT,
-        "name": "Winter exercise",
-        "source": "caldera",
-        "source_id": None,
-        "state": "finished",
-        "operation_start": NOW - timedelta(hours=1),
-        "created_at": NOW,
-    }
-    return ReportedOperation(**{**told, **fields})
-
-
-def execution(step: int = 1, **fields: Any) -> ReportedExecution:
-    told: dict[str, Any] = {
-        "id": uuid5(ROOT, str(step)),
-        "step": step,
-        "agent_host": "ws01",
-        "agent_paw": "paw",
-        "procedure_name": "Dump LSASS",
-        "technique_id": "T1003.001",
-        "technique_name": "LSASS Memory",
-        "tactic": "credential-access",
-        "command": "rundll32 comsvcs.dll",
-        "run_state": RunState.RAN,
-        "started_at": NOW - timedelta(minutes=50),
-        "finished_at": NOW - timedelta(minutes=49),
-    }
-    return ReportedExecution(**{**told, **fields})
-
-
-def check(outcome: Outcome = Outcome.ALERTED, met: Met | None = Met.YES, **fields: Any) -> ReportedCheck:
-    told: dict[str, Any] = {
-        "id": uuid5(ROOT, f"check {outcome} {fields}"),
-        "backend": "siem",
-        "expectation_id": "lsass",
-        "expect": Expect.ALERTED,
-        "status": status_of(outcome),
-        "outcome": outcome,
-        "reason": Reason.MATCHED_ALERT,
-        "met": met,
-        "axes": Axes(alert=Answer.YES),
-        "match_tier": None,
-        "late": False,
-        "ambiguous": False,
-        "in_control_window": False,
-        "tooling": False,
-        "overridden": False,
-        "time_to_detect_s": 12.0,
-        "looks": 1,
-        "next_look_at": None,
-        "deadline": NOW,
-        "evidence": (),
-        "near_misses": {},
-        "note": "",
-    }
-    return ReportedCheck(**{**told, **fields})
-
-
-def report_of(*lines: ReportLine, remark: str = "", **fields: Any) -> OperationReport:
-    return OperationReport(
-        generated_at=NOW,
-        operation=operation(**fields),
-        remark=remark,
-        summary=Summary.of_lines(lines),
-        lines=lines,
-    )
-
-
-def line(*, step: int = 1, **fields: Any) -> ReportLine:
-    return ReportLine(execution=execution(step), check=check(**fields))
+from .reports import HOSTILE, NOW, PENDING, ROOT, check, execution, line, operation, report_of
 
 
 def inconclusive(reason: Reason, **fields: Any) -> ReportLine:
@@ -229,6 +147,7 @@ def test_a_row_tells_execution_check_and_verdict() -> None:
         "time_to_detect_s": "12.0",
         "evidence": "\n".join(["alert 2026-01-15T10:00:00Z 4f1 LSASS https://siem.example/1"] * 2),
         "near_misses": "3",
+        "near_miss_reasons": "2 of another host, 1 suppressed",
     }
     assert {key: row[key] for key in wanted} == wanted
 
@@ -298,7 +217,7 @@ def test_a_block_does_not_hide_its_alert() -> None:
 def test_a_verdict_tells_its_flags_near_misses_and_note() -> None:
     told = line(late=True, ambiguous=True, near_misses={"alert_other_host": 1}, note="see ticket 7")
     why = table_of(to_markdown(report_of(told)))[1][7]
-    assert why == "matched_alert; after 12 s; late; ambiguous; 1 near miss; see ticket 7"
+    assert why == "matched_alert; after 12 s; late; ambiguous; 1 near miss (1 of another host); see ticket 7"
 
 
 def test_markdown_shows_three_records_and_counts_the_rest() -> None:
@@ -351,7 +270,16 @@ def test_every_reason_that_a_person_can_mend_has_a_remedy() -> None:
 
 def test_expectations_that_were_not_met_are_counted() -> None:
     lines = [line(step=n, outcome=Outcome.NONE, met=Met.NO) for n in (1, 2)]
-    assert next_steps(report_of(*lines)) == ["2 checks do not meet what is expected: defences to work on."]
+    assert lines[0].check is not None
+    assert next_steps(report_of(*lines)) == [
+        "2 checks do not meet what is expected: defences to work on. "
+        f"Why: checking explain {str(lines[0].check.id)[:8]}."
+    ]
+
+
+def test_verdicts_in_doubt_are_counted_and_can_be_explained() -> None:
+    (step,) = next_steps(report_of(line(ambiguous=True), line(step=2)))
+    assert step.startswith("1 verdict rests on records that other executions claim too. Which: checking explain ")
 
 
 def test_an_execution_that_nobody_expected_asks_for_an_expectation() -> None:
@@ -364,7 +292,8 @@ def test_an_execution_that_nobody_expected_asks_for_an_expectation() -> None:
 
 def test_markdown_ends_with_what_to_do_next() -> None:
     document = to_markdown(report_of(line(outcome=Outcome.NONE, met=Met.NO)))
-    assert document.endswith("## What to do next\n\n* 1 check does not meet what is expected: defences to work on.\n")
+    _, steps = document.split("## What to do next\n\n")
+    assert steps.startswith("* 1 check does not meet what is expected")
 
 
 # --- list of operations ------------------------------------------------------------------------------------------

@@ -154,6 +154,25 @@ async def test_evidence_comes_from_the_task_and_is_the_same_every_time():
         assert (record.host, record.event_at) == ("ws01", STARTED)
 
 
+async def test_near_misses_are_those_of_the_scene_and_give_a_miss_its_reason():
+    near = [
+        {"reason": "alert_other_host", "title": "LSASS dump", "host": "ws02"},
+        {"reason": "alert_outside_window", "after_seconds": -60},
+    ]
+    results = [await reply(mock({"answer": "no_alert", "near_misses": near})) for _ in range(2)]
+    first, second = results[0].parsed_results.near_misses
+    assert (first.reason, first.title, first.host, first.event_at) == (
+        "alert_other_host",
+        "LSASS dump",
+        "ws02",
+        STARTED,
+    )
+    assert (second.host, second.event_at) == ("ws01", STARTED - timedelta(seconds=60))
+    assert results[0].parsed_results.near_miss_counts == {"alert_other_host": 1, "alert_outside_window": 1}
+    assert results[0].reason is Reason.ALERT_OTHER_HOST
+    assert results[0].parsed_results == results[1].parsed_results
+
+
 async def test_an_alert_is_created_when_it_becomes_visible():
     detector = mock({"answer": "alerted", "after_seconds": 30})
     assert (await reply(detector)).alert_at == ENDED + timedelta(seconds=30)

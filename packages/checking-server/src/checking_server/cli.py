@@ -33,8 +33,10 @@ app = App(
 _VERBS = {
     "check": "Ask one backend once what it saw of one execution: neither server nor database is needed.",
     "demo": "A bundled operation through the whole engine, on nothing but this machine.",
+    "explain": "Why a check has the verdict it has, and what would change it.",
     "ingest": "Feed it what the red team did: Caldera messages, operations or reports.",
     "report": "What the defenders saw of an operation.",
+    "retry": "Have a closed check asked once more.",
     "serve": "Run the API, the stations and the worker until told to stop.",
 }
 _GROUPS = {

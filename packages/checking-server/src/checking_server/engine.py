@@ -23,6 +23,7 @@ from checking_server.flow.dispatch import Dispatch
 from checking_server.flow.expire import Expire
 from checking_server.flow.gather import Gather
 from checking_server.flow.pace import Pace, first_of, wait_for
+from checking_server.flow.retry import retry
 from checking_server.roles import Role
 from checking_server.settings import FlowSettings
 
@@ -148,6 +149,10 @@ class Engine:
             if not progress.busy and not (wait and progress.waiting):
                 return progress
             await wait_for(self._changed, self._settings.poll_interval)
+
+    async def retry(self, check_ids: Sequence[UUID]) -> None:
+        """Have closed checks asked once more; see ``flow.retry``."""
+        await retry(self.store, check_ids, on_due=self._due.set)
 
     async def _take_over(self) -> None:
         """The in-process transport forgot what was in flight when the last process ended."""

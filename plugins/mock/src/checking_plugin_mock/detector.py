@@ -8,7 +8,7 @@ from uuid import UUID
 import msgspec
 
 from checking_core import Answer, Ask, BaseWorker, DetectionConfig, DetectionTask, Evidence, EvidenceKind, Finding
-from checking_core.contracts import Prevention
+from checking_core.contracts import NearMiss, Prevention
 from checking_core.errors import BackendAuthFailedError, BackendUnreachableError
 from checking_plugin_mock.settings import MockSettings, Scene
 
@@ -73,7 +73,24 @@ def _answer(finding: Finding, scene: Scene, task: DetectionTask, seen_at: dateti
         finding,
         complete=not scene.partial,
         evidence=evidence,
+        near_misses=_near_misses(scene, task),
+        reason=next((near.reason for near in scene.near_misses), None),
         alert_at=seen_at if finding.alert is YES else None,
         raw_response={"records": [record.id for record in evidence], "padding": "x" * scene.padding},
         query_sent=f"mock: {scene.answer}",
+    )
+
+
+def _near_misses(scene: Scene, task: DetectionTask) -> tuple[NearMiss, ...]:
+    step = task.execution_context
+    return tuple(
+        NearMiss(
+            kind=EvidenceKind.ALERT,
+            id=f"mock-near-{number}-{task.detection_execution_id}",
+            reason=near.reason,
+            title=near.title,
+            host=near.host or step.agent_host,
+            event_at=step.started_at and step.started_at + timedelta(seconds=near.after_seconds),
+        )
+        for number, near in enumerate(scene.near_misses, start=1)
     )

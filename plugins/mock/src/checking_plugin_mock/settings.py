@@ -9,6 +9,16 @@ from pydantic import BaseModel, BeforeValidator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from checking_core import ExecutionContext
+from checking_core.contracts import Reason
+
+
+class NearMissScene(BaseModel, extra="forbid", frozen=True):
+    """An alert that is found and rejected: why, what it says, and when, in seconds after the start of the step."""
+
+    reason: Reason
+    title: str = ""
+    host: str | None = None  # the step's own
+    after_seconds: float = 0
 
 
 class Scene(BaseModel, extra="forbid", frozen=True):
@@ -21,6 +31,7 @@ class Scene(BaseModel, extra="forbid", frozen=True):
     after_looks: int = 0  # looks that find nothing yet
     after_seconds: float = 0  # from the end of the step until there is something to find
     errors: int = 0  # attempts that fail first, as in a short outage
+    near_misses: tuple[NearMissScene, ...] = ()
     partial: bool = False  # a part of the backend's data is away
     padding: int = 0  # characters added to the raw answer
 

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 from checking_core.contracts import Met, Outcome, Reason, RunState
 from checking_core.report.shapes import OperationReport, ReportedCheck, Unchecked
-from checking_core.report.words import moment
+from checking_core.report.words import moment, short_id
 
-__all__ = ["next_steps"]
+__all__ = ["next_steps", "remedy_of"]
 
 _REMEDY: dict[Reason, str] = {
     Reason.BACKEND_UNREACHABLE: "check its address and the network: checking plugins show {backend}",
@@ -28,7 +28,12 @@ _REMEDY: dict[Reason, str] = {
 
 def next_steps(report: OperationReport) -> list[str]:
     """Sentences, the most urgent first; none if nothing is left to do. Safe to show: no text of an attacker."""
-    return [*_open(report), *_inconclusive(report), *_not_met(report), *_unexpected(report)]
+    return [*_open(report), *_inconclusive(report), *_not_met(report), *_in_doubt(report), *_unexpected(report)]
+
+
+def remedy_of(check: ReportedCheck) -> str:
+    """What can be done about what kept a check from a verdict; nothing if there is nothing to mend."""
+    return _REMEDY[check.reason].format(backend=check.backend) if check.reason in _REMEDY else ""
 
 
 def _open(report: OperationReport) -> Iterator[str]:
@@ -53,8 +58,21 @@ def _inconclusive(report: OperationReport) -> Iterator[str]:
 
 
 def _not_met(report: OperationReport) -> Iterator[str]:
-    if count := report.summary.by_met[Met.NO]:
-        yield f"{count} {'check does' if count == 1 else 'checks do'} not meet what is expected: defences to work on."
+    if missed := [check for check in _checks(report) if check.met is Met.NO]:
+        count = len(missed)
+        do = "check does" if count == 1 else "checks do"
+        yield f"{count} {do} not meet what is expected: defences to work on. Why: {_explain(missed[0])}."
+
+
+def _in_doubt(report: OperationReport) -> Iterator[str]:
+    if doubtful := [check for check in _checks(report) if check.ambiguous]:
+        count = len(doubtful)
+        rests = "verdict rests" if count == 1 else "verdicts rest"
+        yield f"{count} {rests} on records that other executions claim too. Which: {_explain(doubtful[0])}."
+
+
+def _explain(check: ReportedCheck) -> str:
+    return f"checking explain {short_id(check)}"
 
 
 def _unexpected(report: OperationReport) -> Iterator[str]:

@@ -26,6 +26,7 @@ __all__ = [
     "ReportedCheck",
     "ReportedEvidence",
     "ReportedExecution",
+    "ReportedNearMiss",
     "ReportedOperation",
     "Summary",
     "Unchecked",
@@ -63,23 +64,42 @@ class ReportedExecution(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ReportedEvidence(msgspec.Struct, frozen=True, kw_only=True):
-    """A record that proves a verdict. ``url`` is the backend's word: show it as a link only by ``escape``."""
+    """A record that proves a verdict. ``url`` is the backend's word: show it as a link only by ``escape``.
+
+    ``tier`` and ``matched`` say what ties it to the execution.
+    """
 
     kind: EvidenceKind
     id: str
     title: str = ""
     rule: str | None = None
     severity: str | None = None
+    host: str | None = None
     event_at: datetime | None = None
     alert_at: datetime | None = None
     url: str | None = None
+    tier: MatchTier | None = None
+    matched: tuple[str, ...] = ()
+
+
+class ReportedNearMiss(msgspec.Struct, frozen=True, kw_only=True):
+    """A candidate that was rejected, and the one reason why."""
+
+    kind: EvidenceKind
+    id: str
+    reason: Reason
+    title: str = ""
+    host: str | None = None
+    event_at: datetime | None = None
 
 
 class ReportedCheck(msgspec.Struct, frozen=True, kw_only=True):
     """One check and its current verdict; ``met``, ``axes`` and what follows from them are ``None`` while it is open.
 
     ``looks`` were taken so far; ``next_look_at`` is set while it waits for another. ``near_misses`` counts the
-    candidates that were rejected, by reason. ``note`` is what the engine, the plugin or a person said about it.
+    candidates that were rejected, by reason; ``nearest`` are the nearest of them. ``censored``: that no alert came is
+    proven, so the time to detect is longer than the check has waited. ``lift``: matches for each that the same question
+    had before the operation. ``note`` is what the engine, the plugin or a person said about it.
     """
 
     id: UUID
@@ -97,12 +117,19 @@ class ReportedCheck(msgspec.Struct, frozen=True, kw_only=True):
     in_control_window: bool
     tooling: bool
     overridden: bool
+    lift: float | None
+    event_at: datetime | None
+    indexed_at: datetime | None
+    alert_at: datetime | None
+    seen_at: datetime | None
     time_to_detect_s: float | None
+    censored: bool
     looks: int
     next_look_at: datetime | None
     deadline: datetime
     evidence: tuple[ReportedEvidence, ...]
     near_misses: dict[str, int]
+    nearest: tuple[ReportedNearMiss, ...]
     note: str
 
     @property

@@ -20,6 +20,7 @@ from checking_core.report.shapes import (
     ReportedEvidence,
     ReportLine,
 )
+from checking_core.report.words import counted_by_reason
 
 __all__ = ["to_csv"]
 
@@ -101,7 +102,13 @@ _DETAILS = (
     "in_control_window",
     "tooling",
     "overridden",
+    "lift",
+    "event_at",
+    "indexed_at",
+    "alert_at",
+    "seen_at",
     "time_to_detect_s",
+    "censored",
     "looks",
     "next_look_at",
     "deadline",
@@ -118,6 +125,7 @@ _CHECK_COLUMNS: dict[str, Callable[[_Told], Any]] = {
     **{name: _of_check(name) for name in _DETAILS},
     "evidence": lambda told: _evidence(told[2]),
     "near_misses": lambda told: sum(told[2].near_misses.values()),
+    "near_miss_reasons": lambda told: counted_by_reason(told[2].near_misses),
     "note": _of_check("note"),
 }
 

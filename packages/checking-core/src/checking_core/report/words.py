@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 
-from checking_core.contracts import Answer, Met, Outcome, Prevention, RunState
+from checking_core.contracts import Answer, Met, Outcome, Prevention, Reason, RunState
 from checking_core.report.shapes import Counts, OperationsReport, ReportedCheck, ReportedExecution, Summary, Unchecked
 
 __all__ = [
+    "FLAGS",
     "MET",
+    "NEAR",
     "UNCHECKED",
     "check_of",
     "counted",
+    "counted_by_reason",
     "evidence_of",
     "moment",
+    "near_misses_of",
     "newest_of",
     "outcome_of",
     "outcomes_of",
     "procedure_of",
+    "short_id",
     "summary_of",
     "why_of",
 ]
@@ -26,7 +32,18 @@ MET = {Met.YES: "met", Met.NO: "NOT met", Met.UNKNOWN: "unknown", None: ""}
 
 UNCHECKED = {Unchecked.CLEANUP: "cleanup, not checked", Unchecked.NOTHING_EXPECTED: "nothing expected"}
 
-_FLAGS = ("late", "ambiguous", "in_control_window", "tooling", "overridden")
+FLAGS = ("late", "ambiguous", "in_control_window", "tooling", "overridden")
+
+NEAR: Mapping[str, str] = {
+    Reason.ALERT_OTHER_HOST: "of another host",
+    Reason.ALERT_OTHER_RULE: "of another rule",
+    Reason.ALERT_OTHER_SEVERITY: "of another severity",
+    Reason.ALERT_OUTSIDE_WINDOW: "outside the window",
+    Reason.ALERT_FIELDS_INCOMPLETE: "without what would tell",
+    Reason.SUPPRESSED: "suppressed",
+    Reason.TOOLING: "of the red team's own process",
+}
+"""What is wrong with a near miss, to be said behind its number."""
 
 
 def moment(when: datetime | None) -> str:
@@ -46,6 +63,11 @@ def check_of(check: ReportedCheck) -> str:
     return f"{check.expectation_id} @ {check.backend}" if check.expectation_id else check.backend
 
 
+def short_id(check: ReportedCheck) -> str:
+    """As much of a check's id as names it in practice; a command that finds several says so."""
+    return str(check.id)[:8]
+
+
 def outcome_of(check: ReportedCheck) -> str:
     """The headline, and beside a block whether there was an alert too: one must not hide the other."""
     axes = check.axes
@@ -62,13 +84,23 @@ def why_of(check: ReportedCheck) -> str:
         waits = f"asked again {moment(check.next_look_at)}" if check.next_look_at else check.status.value
         return "; ".join(filter(None, (waits, check.note)))
     took = f"after {check.time_to_detect_s:.0f} s" if check.time_to_detect_s is not None else ""
-    flags = [
-        name for name in ("late", "ambiguous", "in_control_window", "tooling", "overridden") if getattr(check, name)
-    ]
-    missed = sum(check.near_misses.values())
-    near = f"{missed} near {'miss' if missed == 1 else 'misses'}" if missed else ""
+    flags = [name for name in FLAGS if getattr(check, name)]
+    near = near_misses_of(check.near_misses)
     reason = check.reason.value if check.reason else ""
     return "; ".join(filter(None, (reason, took, *flags, near, check.note)))
+
+
+def near_misses_of(counts: Mapping[str, int]) -> str:
+    """How many candidates were rejected, and why; nothing if none was."""
+    if not (missed := sum(counts.values())):
+        return ""
+    return f"{missed} near {'miss' if missed == 1 else 'misses'} ({counted_by_reason(counts)})"
+
+
+def counted_by_reason(counts: Mapping[str, int]) -> str:
+    """Near misses by what is wrong with them, the most frequent first."""
+    ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    return ", ".join(f"{count} {NEAR.get(reason, reason)}" for reason, count in ordered)
 
 
 def evidence_of(check: ReportedCheck) -> str:

@@ -17,6 +17,7 @@ from checking_core.report.words import (
     outcome_of,
     outcomes_of,
     procedure_of,
+    short_id,
     summary_of,
     why_of,
 )
@@ -38,9 +39,10 @@ _COLOURS = {
 }
 _MET_COLOURS = {Met.YES: "green", Met.NO: "bold red", Met.UNKNOWN: "magenta", None: ""}
 
-_COLUMNS = ("#", "Host", "Procedure", "Check", "Wanted", "Outcome", "Met", "Why", "Evidence")
-_NEVER_CUT = ("#", "Wanted", "Outcome", "Met")
-_ONLY_WIDE = {"Wanted", "Evidence"}
+_COLUMNS = ("#", "Host", "Procedure", "Check", "Id", "Wanted", "Outcome", "Met", "Why", "Evidence")
+_NEVER_CUT = ("#", "Id", "Wanted", "Outcome", "Met")
+_NEEDS = {"Wanted": 120, "Evidence": 120, "Id": 150}
+"""Columns that only a terminal of this width has room for."""
 _WIDE = 120
 
 
@@ -66,7 +68,7 @@ def show(report: OperationReport, console: Console) -> None:
 
 def _print_lines(report: OperationReport, console: Console, *, hosts: int) -> None:
     wide = console.width >= _WIDE
-    left_out = (set() if wide else _ONLY_WIDE) | ({"Host"} if hosts == 1 else set())
+    left_out = {name for name, width in _NEEDS.items() if console.width < width} | ({"Host"} if hosts == 1 else set())
     columns = [name for name in _COLUMNS if name not in left_out]
     lines = table(*columns, whole=_NEVER_CUT)
     last_step = 0
@@ -95,6 +97,7 @@ def _verdict_cells(line: ReportLine) -> dict[str, Text]:
         return {"Why": cell(UNCHECKED[line.unchecked], "dim")} if line.unchecked else {}
     return {
         "Check": cell(check_of(check)),
+        "Id": cell(short_id(check)),
         "Wanted": cell(check.expect),
         "Outcome": cell(outcome_of(check), _COLOURS[check.outcome]),
         "Met": cell(MET[check.met], _MET_COLOURS[check.met]),

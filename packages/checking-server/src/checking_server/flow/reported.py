@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 import msgspec
@@ -14,13 +14,17 @@ from checking_core.report import (
     ReportedCheck,
     ReportedEvidence,
     ReportedExecution,
+    ReportedNearMiss,
     ReportedOperation,
     ReportLine,
     Unchecked,
 )
+from checking_core.report.words import FLAGS
 from checking_server.flow.rows import Row, is_open
 
-__all__ = ["reported_lines", "reported_operation"]
+__all__ = ["readable", "reported_lines", "reported_operation"]
+
+Told = TypeVar("Told")
 
 
 def reported_operation(row: Row) -> ReportedOperation:
@@ -79,15 +83,17 @@ def _check(row: Row, now: datetime) -> ReportedCheck:
     )
 
 
-_FLAGS = ("late", "ambiguous", "in_control_window", "tooling", "overridden")
-_SAME_NAME = ("reason", "met", "match_tier", "time_to_detect_s", *_FLAGS)
+_TIMES = ("event_at", "indexed_at", "alert_at", "seen_at", "time_to_detect_s")
+_TRUE_OR_NOT = (*FLAGS, "censored")
+_SAME_NAME = ("reason", "met", "match_tier", "lift", *_TIMES, *_TRUE_OR_NOT)
 
 _NO_VERDICT: dict[str, Any] = {
     **dict.fromkeys(_SAME_NAME),
-    **dict.fromkeys(_FLAGS, False),
+    **dict.fromkeys(_TRUE_OR_NOT, False),
     "axes": None,
     "evidence": (),
     "near_misses": {},
+    "nearest": (),
 }
 
 
@@ -96,17 +102,18 @@ def _verdict(row: Row) -> dict[str, Any]:
     return {
         **{name: row[name] for name in _SAME_NAME},
         "axes": Axes(**{name: row[name] for name in Axes.__struct_fields__}),
-        "evidence": _evidence(parsed.get("evidence")),
+        "evidence": readable(parsed.get("evidence"), ReportedEvidence),
         "near_misses": _near_misses(parsed.get("near_miss_counts")),
+        "nearest": readable(parsed.get("near_misses"), ReportedNearMiss),
     }
 
 
-def _evidence(told: Any) -> tuple[ReportedEvidence, ...]:
-    """The records that can be read: a worker of the original system writes whatever it likes here."""
+def readable(told: Any, kind: type[Told]) -> tuple[Told, ...]:
+    """The items of a list that can be read: a worker of the original system writes whatever it likes here."""
     found = []
     for record in told if isinstance(told, list) else ():
         try:
-            found.append(msgspec.convert(record, ReportedEvidence))
+            found.append(msgspec.convert(record, kind))
         except msgspec.ValidationError:
             continue
     return tuple(found)
