@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -45,6 +46,31 @@ def looks(timing: Timing, *, accepted: datetime, took: float = 0.0, outage: bool
 def test_looks_come_after_settling_then_double_and_end_at_the_deadline():
     begun = looks(ALERT, accepted=after(2))
     assert [(look - ENDED).total_seconds() for look in begun] == [60, 75, 105, 165, 285, 525, 1005, 1200]
+
+
+@pytest.mark.parametrize(
+    ("ended", "deadline", "last"),
+    [
+        (0, 1200, 1200),
+        (1, 1200, 1260),
+        (59, 1200, 1260),
+        (60, 1200, 1260),
+        (7, 100, 110),
+        (5, 100, 110),
+        (10, 100, 110),
+        (0.5, 5, 5.5),
+        (0.25, 5, 5.5),
+    ],
+)
+def test_the_last_looks_of_several_checks_come_together_in_the_minute_after_their_deadlines(ended, deadline, last):
+    timing = Timing(before=30, after=900, settle=0, deadline=deadline)
+    now = after(ended + deadline - 0.001)
+    assert next_look(MAX_LOOKS, timing, after(ended), after(ended), now, due=now) == after(last)
+
+
+def test_the_look_before_the_last_is_the_eighth_at_most():
+    assert next_look(MAX_LOOKS - 2, ALERT, ENDED, ENDED, after(60), due=after(60)) == after(60 + 15 * 2**5)
+    assert next_look(MAX_LOOKS - 1, ALERT, ENDED, ENDED, after(60), due=after(60)) == after(1200)
 
 
 def test_a_deadline_already_past_on_acceptance_means_one_look_at_once():
