@@ -4,13 +4,21 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from io import StringIO
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+import checking_core
+from checking_core import Alert, Ask, SearchAnswer, SearchDetector, SearchRequest
+from checking_core.plugin import NoSettings
 from checking_core.report.words import moment
 from checking_server import cli
+from checking_server.commands.check_text import show_checked
+from checking_server.commands.terminal import terminal
 
 Output = pytest.CaptureFixture[str]
 WHO = ["--platform", "mock", "--host", "ws01", "--at", "2026-01-15T09:00:00Z"]
@@ -91,7 +99,9 @@ def test_a_person_reads_verdict_answers_query_and_evidence(monkeypatch: pytest.M
         "mock: logged (telemetry_without_alert); wanted logged: met",
         "answers   alert no, rule no, telemetry yes, alive yes",
         "asked     mock: logged",
-        "event, whoami ␛[31m on ws01 [mock-event-",
+        "The raw trace of this execution is there",
+        "event, mock-event-",
+        "'whoami \\x1b[31m on ws01', ws01, 2026-01-15 09:00:00Z",
     ):
         assert shown in told, shown
 
@@ -117,3 +127,57 @@ def test_a_program_reads_the_result_and_what_it_is_measured_against(
         "yes",
     )
     assert told["parsed_results"]["evidence"][0]["kind"] == "alert"
+
+
+# --- evidence and near misses, as a product tells them ---------------------------------------------------------
+
+BEGAN = datetime(2026, 1, 15, 9, tzinfo=UTC)
+
+
+class AlertStore(SearchDetector):
+    """A product with these alerts."""
+
+    platform = "store"
+    answers = frozenset({Ask.ALERT})
+
+    def __init__(self, *alerts: Alert) -> None:
+        super().__init__("store", NoSettings())
+        self.alerts = {alert.id: alert for alert in alerts}
+
+    async def search(self, request: SearchRequest) -> SearchAnswer:
+        return SearchAnswer(records=[{"id": key} for key in self.alerts], query_sent="alerts\nof today")
+
+    def normalise(self, record: Mapping[str, Any]) -> Alert:
+        return self.alerts[record["id"]]
+
+
+def an_alert(number: int, **changes: Any) -> Alert:
+    told = {"id": f"a{number}", "title": "Dump\x1b[2J", "rule": "LSASS dump", "hosts": ("ws01",), "event_at": BEGAN}
+    return Alert(**(told | changes))
+
+
+async def shown(*alerts: Alert, **config: Any) -> str:
+    checked = await checking_core.check(
+        AlertStore(*alerts), {"alert": {"rule": "LSASS dump"}, **config}, host="ws01", at=BEGAN, pid=7
+    )
+    stream = StringIO()
+    show_checked(checked, terminal(stream))
+    return stream.getvalue()
+
+
+async def test_what_ties_a_record_is_told():
+    told = await shown(an_alert(1, pid=7, severity="high", created_at=BEGAN + timedelta(seconds=9)))
+    assert "store: alerted (matched_alert); wanted alerted: met" in told
+    assert "tied to it by host and process." in told
+    assert "alert, a1, 'Dump\\x1b[2J', ws01, 2026-01-15 09:00:00Z, high, tied by host, pid (process)" in told
+    assert "asked     alert: alerts\nasked     of today" in told
+    assert "\x1b" not in told
+
+
+async def test_near_misses_are_counted_and_the_nearest_shown_with_their_reason():
+    elsewhere = [an_alert(number, hosts=("dc01",)) for number in range(30)]
+    told = await shown(*elsewhere, an_alert(99, rule="Another"))
+    assert "Near misses: 30 of another host, 1 of another rule" in told
+    assert "alert, a99, 'Dump\\x1b[2J', ws01, 2026-01-15 09:00:00Z: of another rule" in told
+    assert "  and 21 more" in told
+    assert "Evidence" not in told
