@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from checking_core.matching.command import MAX_LENGTH, MAX_STEPS, Commands
+from checking_core.matching.command import MAX_LENGTH, MAX_SHELLS, MAX_STEPS, Commands
 
 
 def encoded(text: str, encoding: str = "utf-8") -> str:
@@ -144,6 +144,12 @@ def test_the_steps_of_a_script_are_told_apart_up_to_a_limit():
     commands = Commands.of(script)
     assert commands.same_as(f"step{MAX_STEPS - 1}")
     assert not commands.same_as(f"step{MAX_STEPS}")
+
+
+def test_shells_within_shells_are_looked_into_up_to_a_limit():
+    wrapped = "sh -c " * (MAX_SHELLS - 1)
+    assert Commands.of("whoami").same_as(f"{wrapped} whoami")
+    assert not Commands.of("whoami").same_as(f"sh -c {wrapped} whoami")
 
 
 def test_nothing_to_run_is_nothing():

@@ -116,6 +116,7 @@ def test_a_severity_is_a_word_of_the_product_or_something_to_compare_with(severi
         ({"rule": "is it on?*"}, {"rule": "is it one"}, OTHER_RULE),
         ({"rule": "LSASS dump"}, {"rule": None}, INCOMPLETE),
         ({"rule": "LSASS dump"}, {"rule": ""}, INCOMPLETE),
+        ({"rule": "LSASS dump"}, {"rule": "Unknown "}, INCOMPLETE),
         ({"rule_id": "r-1"}, {"rule_id": "R-1"}, None),
         ({"rule_id": "r-1"}, {"rule_id": "r-10"}, OTHER_RULE),
         ({"rule_id": "r-1"}, {"rule_id": None}, INCOMPLETE),
@@ -141,8 +142,9 @@ def test_the_rule_that_is_named_is_the_one_that_counts(asked, told, objection):
         (("T1003.001",), ("T1003.002",), OTHER_RULE),
         (("T1003.001",), ("T1059", "T1105"), OTHER_RULE),
         (("T1003.001",), (), INCOMPLETE),
-        (("T1003.001",), ("",), OTHER_RULE),
-        (("",), ("",), OTHER_RULE),
+        (("T1003.001",), ("", "-"), INCOMPLETE),
+        (("",), ("",), INCOMPLETE),
+        (("",), ("T1003",), OTHER_RULE),
     ],
 )
 def test_the_technique_that_is_named_counts_with_its_family(asked, told, objection):
@@ -173,6 +175,8 @@ OTHER_SEVERITY = ("alert_other_severity", True)
         ("critical", "severe", None),
         ("information", "informational", None),
         (">=high", None, INCOMPLETE),
+        (">=high", "unknown", INCOMPLETE),
+        ("P1", "unknown", INCOMPLETE),
         (">=high", "P1", INCOMPLETE),
         (">=high", "73", INCOMPLETE),
         (">=70", "high", INCOMPLETE),

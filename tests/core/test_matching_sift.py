@@ -107,6 +107,7 @@ def test_a_marker_outweighs_host_and_process_but_not_the_time():
         (an_alert(pid=5), INCOMPLETE),
         (an_alert(rule="Mimikatz", rule_id="r-1"), INCOMPLETE),
         (an_alert(users=("bob",)), INCOMPLETE),
+        (an_alert(commands=("", "-"), techniques=("n/a",)), INCOMPLETE),
         (an_alert(rule=None), INCOMPLETE),
     ],
 )

@@ -45,6 +45,7 @@ def test_the_tiers_rank_from_marker_to_host():
         ({"hashes": (f"SHA256={SHA256}",)}, MatchTier.ARTEFACT, ("host", "hashes")),
         ({"users": (r"CORP\alice",)}, MatchTier.ARTEFACT, ("host", "users")),
         ({"users": ("bob", "alice")}, MatchTier.ARTEFACT, ("host", "users")),
+        ({"users": ("alice",), "commands": ("",)}, MatchTier.ARTEFACT, ("host", "users")),
         ({"techniques": ("T1003.001",)}, MatchTier.TECHNIQUE, ("host", "techniques")),
         ({"techniques": ("T1003",)}, MatchTier.TECHNIQUE, ("host", "technique_family")),
         ({"techniques": ("T1003", "T1003.001")}, MatchTier.TECHNIQUE, ("host", "techniques")),

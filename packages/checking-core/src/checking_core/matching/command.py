@@ -24,6 +24,8 @@ MAX_LENGTH = 32 * 1024
 """Characters of a command that are looked at."""
 MAX_STEPS = 200
 """Steps of a script that are told apart."""
+MAX_SHELLS = 9
+"""Shells that are told to run each other, and the command in the last of them."""
 
 _WORD = re.compile(r"[^\s\"'`^]+")
 _REDIRECTION = re.compile(r"[\d&*]?>{1,2}\s*(?:&\d|[^\s;|&]+)")
@@ -90,7 +92,9 @@ def _program_first(words: Words) -> Words:
 
 def _unwrapped(words: Words) -> Iterator[Words]:
     """The words and, where they are a shell with something to run, what it is to run."""
-    while words:
+    for _ in range(MAX_SHELLS):
+        if not words:
+            return
         yield words
         rest = next((place for place, word in enumerate(words) if word in _RUNS_THE_REST), len(words))
         words = _program_first(words[rest + 1 :]) if words[0] in _SHELLS else ()

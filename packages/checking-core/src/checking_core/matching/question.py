@@ -13,7 +13,7 @@ import msgspec
 from checking_core.contracts import Ask, DetectionConfig, Reason
 from checking_core.contracts.technique import kinship
 from checking_core.errors import QueryInvalidError
-from checking_core.matching.record import Alert, AnyRecord
+from checking_core.matching.record import Alert, AnyRecord, told
 
 __all__ = ["INCOMPLETE", "Objection", "Question", "firmest", "objection_to", "question_of", "same_name"]
 
@@ -115,10 +115,10 @@ def firmest(objections: list[Objection | None]) -> Objection | None:
 
 def _other_rule(alert: Alert, question: Question) -> Objection | None:
     wanted = (question.rule, alert.rule), (question.rule_id, alert.rule_id)
-    told = [same_name(ours, theirs) for ours, theirs in wanted if ours and theirs]
-    if any(told) or not (question.rule or question.rule_id):
+    answers = [same_name(ours, theirs) for ours, found in wanted if ours for theirs in told(found)]
+    if any(answers) or not (question.rule or question.rule_id):
         return None
-    return Objection(Reason.ALERT_OTHER_RULE) if told else INCOMPLETE
+    return Objection(Reason.ALERT_OTHER_RULE) if answers else INCOMPLETE
 
 
 def same_name(wanted: str, found: str) -> bool:
@@ -130,21 +130,23 @@ def same_name(wanted: str, found: str) -> bool:
 def _other_technique(alert: Alert, question: Question) -> Objection | None:
     if not question.techniques:
         return None
-    if not alert.techniques:
+    techniques = told(*alert.techniques)
+    if not techniques:
         return INCOMPLETE
-    related = any(kinship(wanted, found) for wanted in question.techniques for found in alert.techniques)
+    related = any(kinship(wanted, found) for wanted in question.techniques for found in techniques)
     return None if related else Objection(Reason.ALERT_OTHER_RULE)
 
 
 def _other_severity(alert: Alert, question: Question) -> Objection | None:
     if question.severity is None:
         return None
-    if alert.severity is None:
+    severity = next(iter(told(alert.severity)), None)
+    if severity is None:
         return INCOMPLETE
     sign, wanted = _limit_of(question.severity)
-    found = _level_of(alert.severity)
+    found = _level_of(severity)
     if isinstance(wanted, str):
-        fits = alert.severity.strip().casefold() == wanted
+        fits = severity.strip().casefold() == wanted
     elif found is None or found.in_words is not wanted.in_words:
         return INCOMPLETE
     else:

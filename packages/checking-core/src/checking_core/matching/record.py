@@ -14,10 +14,10 @@ import msgspec
 
 from checking_core.contracts import EvidenceKind, Prevention
 
-__all__ = ["UNTOLD", "Alert", "AnyRecord", "Event", "Match", "Record"]
+__all__ = ["UNTOLD", "Alert", "AnyRecord", "Event", "Match", "Record", "told"]
 
 UNTOLD = frozenset({"", "-", "n/a", "none", "null", "unknown"})
-"""What backends write, in any case, where they know no name: not somebody of that name."""
+"""What backends write, in any case, where they know nothing: it is not somebody of that name."""
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True):
@@ -78,3 +78,8 @@ class Alert(Record, frozen=True, kw_only=True):
 
 
 AnyRecord: TypeAlias = Alert | Match | Event
+
+
+def told(*texts: str | None) -> tuple[str, ...]:
+    """Those of some texts that say something."""
+    return tuple(text for text in texts if text is not None and text.strip().casefold() not in UNTOLD)

@@ -15,7 +15,7 @@ from checking_core.contracts import Answer, Ask, MatchTier, Reason
 from checking_core.matching.host import Place
 from checking_core.matching.identity import Identity
 from checking_core.matching.question import INCOMPLETE, Objection, Question, firmest, objection_to
-from checking_core.matching.record import Alert, AnyRecord
+from checking_core.matching.record import Alert, AnyRecord, told
 from checking_core.matching.tiers import RANK, Tie, is_of_agent, place_of, tie
 from checking_core.matching.window import Window
 
@@ -127,8 +127,9 @@ def _untimely(record: AnyRecord, accepted: Window) -> Objection | None:
 
 def _unrelated(identity: Identity, record: AnyRecord) -> Objection:
     """Nothing but the host ties it: it is of something else if it tells what that is, as the execution does."""
-    told = (identity.technique and record.techniques) or (identity.commands.whole and record.commands)
-    return Objection(Reason.ALERT_OTHER_RULE) if told else INCOMPLETE
+    technique = identity.technique and told(*record.techniques)
+    command = identity.commands.whole and told(*record.commands)
+    return Objection(Reason.ALERT_OTHER_RULE) if technique or command else INCOMPLETE
 
 
 _CLOSENESS: Sequence[Reason] = (

@@ -11,7 +11,7 @@ from checking_core.contracts.technique import Kinship, kinship
 from checking_core.matching.host import Place
 from checking_core.matching.identity import Identity, digests_of
 from checking_core.matching.question import Question
-from checking_core.matching.record import Record
+from checking_core.matching.record import Record, told
 from checking_core.matching.user import Account
 
 __all__ = ["RANK", "Tie", "is_of_agent", "place_of", "tie"]
@@ -81,7 +81,7 @@ def _while_it_lived(identity: Identity, record: Record) -> bool:
 def _artefacts(identity: Identity, record: Record, _: Question) -> tuple[str, ...]:
     """Command line, hash or user. A user does many things: one that was seen doing another one ties nothing."""
     command = any(identity.commands.same_as(text) for text in record.commands)
-    user = not record.commands and _same_user(identity.accounts, record.users)
+    user = not told(*record.commands) and _same_user(identity.accounts, record.users)
     found = {"commands": command, "hashes": bool(identity.hashes & digests_of(record.hashes)), "users": user}
     return tuple(name for name, holds in found.items() if holds)
 
