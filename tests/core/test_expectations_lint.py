@@ -219,6 +219,11 @@ def test_every_placeholder_that_there_is_and_a_dollar_are_not_told(tmp_path: Pat
     assert findings(tmp_path, query(f"index=x {names} $ {{}} $x", "anything")) == []
 
 
+def test_every_placeholder_stands_in_the_reference():
+    page = (Path(__file__).parents[2] / "docs/reference/detection-config.md").read_text(encoding="utf-8")
+    assert [name for name in PLACEHOLDERS if f"`${{{name}}}`" not in page] == []
+
+
 # --- what can never be decided ---------------------------------------------------------------------------------
 
 ALL = "telemetry: {query: q}, alive: {query: q}"
