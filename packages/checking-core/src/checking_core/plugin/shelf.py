@@ -49,10 +49,11 @@ class _Search(msgspec.Struct, frozen=True, eq=False):
     told: datetime
     call: Call[Reply]
 
-    def serves(self, wanted: Window, need: Need, now: datetime) -> bool:
-        """Whether its answer will do."""
+    def serves(self, asked: Window, wanted: Window, need: Need, now: datetime) -> bool:
+        """Whether its answer will do. Who asks for no more than is wanted has seen that a wider answer is too much."""
         new = self.began >= now - need.within and (need.since is None or self.told >= need.since)
-        return new and covers(self.window, self.began, wanted)
+        wide = asked != wanted and covers(self.window, self.began, wanted)
+        return new and (wide or self.window == asked)
 
 
 class Shelf:
@@ -87,7 +88,7 @@ class Shelf:
         question, now = _question(request), self._clock()
         self._tidy(now)
         for search in reversed(self._searches):
-            if search.question == question and search.serves(wanted, need, now):
+            if search.question == question and search.serves(request.window, wanted, need, now):
                 return await search.call.result()
         search = _Search(question, request.window, now, self._told, Call(partial(self._search, request)))
         self._searches.append(search)
