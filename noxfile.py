@@ -150,7 +150,7 @@ def lock(session: nox.Session) -> None:
 
 @nox.session
 def wheels(session: nox.Session) -> None:
-    """Build every wheel, install them into an empty environment and run the demo from there."""
+    """Build every wheel, install them into an empty environment, run the demo and begin a plugin from there."""
     work = Path(session.create_tmp()).resolve()
     shutil.rmtree(work)
     work.mkdir()
@@ -165,6 +165,7 @@ def wheels(session: nox.Session) -> None:
     session.install("-c", "constraints.txt", *map(str, built))
     session.chdir(work)
     session.run("checking", "demo")
+    session.run("checking", "plugins", "new", "from-the-wheel")
 
 
 @nox.session

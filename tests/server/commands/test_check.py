@@ -91,6 +91,13 @@ def test_a_wrong_call_is_one_line_and_exit_code_2(
     assert (told.out, told.err) == ("", f"{line}\n")
 
 
+def test_a_setting_of_the_plugin_that_is_wrong_is_one_line(monkeypatch: pytest.MonkeyPatch, capsys: Output):
+    monkeypatch.setenv("CHECKING_MOCK_SCENARIO", "nowhere.yml")
+    assert checked(monkeypatch, *WHO) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("checking: backend mock: plugin mock cannot be created")
+
+
 def test_a_person_reads_verdict_answers_query_and_evidence(monkeypatch: pytest.MonkeyPatch, capsys: Output):
     words = ["--telemetry", "x", "--alive", "y", "--command", "whoami \x1b[31m", *answer("logged")]
     assert checked(monkeypatch, *WHO, *words) == 0

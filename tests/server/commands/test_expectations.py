@@ -136,7 +136,7 @@ def operation(link: Link, tmp_path: Path) -> Path:
 
 def test_a_plan_tells_the_most_that_a_backend_is_asked(written: Path, operation: Path, capsys: Output):
     assert plan(str(operation), expectations=(written,)) == 0
-    assert "mock: 10 checks, at most 40 looks by 40 searches." in capsys.readouterr().out
+    assert "mock: 10 checks, at most 40 looks and 40 searches." in capsys.readouterr().out
 
 
 def test_a_plan_tells_the_time_of_the_budget_and_a_deadline_that_cannot_be_met(
@@ -145,7 +145,7 @@ def test_a_plan_tells_the_time_of_the_budget_and_a_deadline_that_cannot_be_met(
     monkeypatch.setattr(MockDetector, "concurrency", 1)
     assert plan(str(operation), expectations=(written,)) == 0
     told = capsys.readouterr().out
-    assert "by 40 searches, 80 s of the backend's budget." in told
+    assert "and 40 searches, 80 s of the backend's budget." in told
     assert "deadline" not in told
     monkeypatch.setattr(forecast, "SECONDS_OF_A_SEARCH", 60.0)
     assert plan(str(operation), expectations=(written,)) == 0
@@ -172,4 +172,4 @@ def test_a_backend_whose_plugin_is_not_installed_is_not_reckoned(
     assert plan(str(operation), expectations=(written,)) == 0
     told = capsys.readouterr().out
     assert "10 checks." in told
-    assert "looks by" not in told
+    assert " looks and " not in told

@@ -74,7 +74,7 @@ def _print_load(backend: str, load: Load, console: Console) -> None:
     most = f"{counted(load.checks, 'check')}, at most {counted(load.looks, 'look')}"
     searches = f"{load.searches} search{'' if load.searches == 1 else 'es'}"
     needs = f", {_span(load.seconds)} of the backend's budget" if load.seconds is not None else ""
-    say(console, f"{backend}: {most} by {searches}{needs}.")
+    say(console, f"{backend}: {most} and {searches}{needs}.")
     if load.late > _TOLERABLE:
         problem = f"{backend} cannot meet every deadline: some searches wait {_span(load.late)} for their turn"
         say(console, f"{problem}; give the checks a later deadline, or ask less of it.", "red")
