@@ -46,7 +46,10 @@ _DETECTION_TYPES = ("api", *sorted(_SYSTEMS))
 
 
 class _Draft(msgspec.Struct, frozen=True, kw_only=True):
-    """A check before its id, its times and its closing are known. ``problem`` says why it cannot be asked."""
+    """A check before its id, its times and its closing are known.
+
+    ``problem`` says why it cannot be asked; ``lists`` that it is asked once, when all there is can be listed.
+    """
 
     name: str
     backend: str
@@ -56,6 +59,7 @@ class _Draft(msgspec.Struct, frozen=True, kw_only=True):
     detection_type: str | None = None
     max_retries: int | None = None
     problem: str | None = None
+    lists: bool = False
 
 
 def plan(
@@ -180,13 +184,14 @@ def _observers(platform: str, backends: Mapping[str, BackendSettings]) -> Iterat
     config = {"expect": Expect.OBSERVE.value}
     for name in sorted(backends):
         if backends[name].observe and not _is_other_system(backends[name].detection_type, platform):
-            yield _Draft(name=config_digest(config), backend=name, config=config, question=question)
+            yield _Draft(name=config_digest(config), backend=name, config=config, question=question, lists=True)
 
 
 def _check(
     draft: _Draft, execution: ExecutionFacts, execution_id: UUID, settings: BackendSettings | None, max_retries: int
 ) -> PlannedCheck:
     kind = draft.detection_type or (settings.detection_type if settings else "api")
+    timing = timing_of(draft.question, settings.timing if settings else None)
     return PlannedCheck(
         id=check_id_of(execution_id, draft.backend, draft.name),
         expectation_id=draft.expectation_id,
@@ -195,7 +200,7 @@ def _check(
         config=draft.config,
         expect=draft.question.wanted,
         max_retries=max_retries if draft.max_retries is None else draft.max_retries,
-        timing=timing_of(draft.question, settings.timing if settings else None),
+        timing=msgspec.structs.replace(timing, settle=timing.deadline) if draft.lists else timing,
         closed=_closed(draft, kind, execution),
     )
 

@@ -142,14 +142,15 @@ class SearchDetector(BaseWorker):
     async def _answered(self, ask: Ask, subject: Subject) -> Answered:
         request, question = subject.request(ask, self, self.records_per_search), subject.question(ask)
         reply, sifted = await self._sifted(request, question, subject.identity, subject.windows.accepted, subject.need)
+        control, noise = await self._control(request, question, subject, sifted)
         return Answered(
             sifted=sifted,
-            control=await self._control(request, question, subject, sifted),
+            control=noise,
             complete=reply.complete,
             reason=reply.reason,
             query_sent=reply.query_sent,
             raw=reply.raw,
-            messages=reply.messages,
+            messages=(*reply.messages, *control),
             clock_offset=reply.clock_offset,
         )
 
@@ -170,17 +171,20 @@ class SearchDetector(BaseWorker):
 
     async def _control(
         self, request: SearchRequest, question: Question, subject: Subject, sifted: Sifted
-    ) -> Sifted | None:
-        """The same question about the time before the operation, where the matches could be the usual noise."""
+    ) -> tuple[tuple[str, ...], Sifted | None]:
+        """The same question about the time before the operation, where the matches could be the usual noise.
+
+        What only observes lists what there is and concludes nothing from it.
+        """
         wanted = subject.config.control
-        weak = sifted.tier is not None and RANK[sifted.tier] >= WEAK
+        weak = sifted.tier is not None and RANK[sifted.tier] >= WEAK and not question.observes
         if question.ask is Ask.ALIVE or not sifted.matched or not (weak if wanted is None else wanted):
-            return None
+            return (), None
         window = subject.windows.control
         before = msgspec.structs.replace(request, window=window)
         loose = msgspec.structs.replace(subject.identity, pid=None, marker=None)
-        _, noise = await self._sifted(before, question, loose, window, Need(within=_OLDER_CONTROL))
-        return noise
+        reply, noise = await self._sifted(before, question, loose, window, Need(within=_OLDER_CONTROL))
+        return () if reply.complete else (f"{question.ask}: the control window was answered in part",), noise
 
     async def _searched(self, request: SearchRequest) -> Reply:
         """One search, translated."""
