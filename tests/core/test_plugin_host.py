@@ -290,3 +290,40 @@ def test_the_language_of_a_backend_is_that_of_its_detector_as_far_as_it_is_known
     plugins = {"siem": "spl", "lab": "plain", "edr": "fake", "old": "gone"}
     backends = {name: BackendSettings(plugin=plugin) for name, plugin in plugins.items()}
     assert host.languages(backends) == {"siem": "spl"}
+
+
+def with_commands(body: str) -> str:
+    """A sound plugin whose hook for commands has this body."""
+    return f"{acme()}\nfrom checking_core import Command\n\n@hookimpl\ndef checking_commands():\n    {body}\n"
+
+
+def test_a_plugin_adds_commands_without_importing_them(install):
+    install(with_commands('return {"acme-scan": Command("nowhere_to_be_found:app", "Scan it.")}'))
+    command = PluginHost.load().commands["acme-scan"]
+    assert (command.target, command.help) == ("nowhere_to_be_found:app", "Scan it.")
+
+
+@pytest.mark.parametrize(
+    ("body", "problem"),
+    [
+        ("return ['x']", "no mapping"),
+        ("return {'Bad Name': Command('a:b', 'x')}", "not made of a-z"),
+        ("return {'x': 'a:b'}", "no Command with a target"),
+        ("return {'x': Command('no target', 'x')}", "no Command with a target"),
+        ("raise SystemExit(3)", "fails in checking_commands"),
+    ],
+)
+def test_a_plugin_with_a_command_that_cannot_be_used_is_broken(body, problem, install):
+    install(with_commands(body))
+    (plugin,) = listed(PluginHost.load(), "acme")
+    assert plugin.state is PluginState.BROKEN
+    assert problem in plugin.problem
+
+
+def test_of_two_plugins_with_one_command_the_first_has_it(install):
+    for name in ("acme", "bcme"):
+        hook = f'return {{"both": Command("{name}:app", "x")}}'
+        install(with_commands(hook).replace('platform = "acme"', f'platform = "{name}"'), name=name)
+    host = PluginHost.load()
+    assert host.commands["both"].target == "acme:app"
+    assert "which another plugin has added already" in listed(host, "bcme")[0].problem

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from checking_core.matching.record import Alert, Event, Match
     from checking_core.plugin import (
         BaseWorker,
+        Command,
         Finding,
         Health,
         Rule,
@@ -60,6 +61,7 @@ __all__ = [
     "BaseWorker",
     "Checked",
     "CheckingError",
+    "Command",
     "DetectionConfig",
     "DetectionError",
     "DetectionResult",

@@ -7,6 +7,7 @@ broker is away; 130 interrupted.
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 
 from cyclopts import App, CycloptsError
 
@@ -53,9 +54,22 @@ for _name, _help in _GROUPS.items():
     app.command(f"checking_server.commands.{_name.replace('-', '_')}:app", name=_name, help=_help)
 
 
+def _add_commands_of_plugins(words: Sequence[str]) -> None:
+    """Plugins are loaded only for a first word that is none of ours, or for the list of all."""
+    first = next((word for word in words if not word.startswith("-")), None)
+    if first in _VERBS or first in _GROUPS or "--version" in words:
+        return
+    from checking_core.plugin import PluginHost
+
+    for name, command in PluginHost.load().commands.items():
+        if name not in app:
+            app.command(command.target, name=name, help=command.help)
+
+
 def main() -> None:
     """Entry point: errors of ours are one line and an exit code, never a traceback."""
     try:
+        _add_commands_of_plugins(sys.argv[1:])
         code = app(sys.argv[1:], exit_on_error=False, print_error=False)
         sys.stdout.flush()
     except UnavailableError as error:

@@ -1,6 +1,7 @@
 """What a plugin is made of: the hook, the template of a detector, what it returns, and the host that loads it."""
 
 from checking_core.plugin.base import BaseWorker, Health, Look, NoSettings
+from checking_core.plugin.commands import Command
 from checking_core.plugin.detector import SearchDetector
 from checking_core.plugin.finding import Finding
 from checking_core.plugin.hookspecs import GROUP, hookimpl, hookspec
@@ -11,6 +12,7 @@ from checking_core.plugin.search import Rule, SearchAnswer, SearchRequest
 __all__ = [
     "GROUP",
     "BaseWorker",
+    "Command",
     "Finding",
     "Health",
     "Look",

@@ -14,9 +14,10 @@ from pydantic_settings import BaseSettings
 from checking_core.contracts import DetectionConfig
 from checking_core.errors import ConfigurationError
 from checking_core.plugin.base import BaseWorker
+from checking_core.plugin.commands import Command
 from checking_core.plugin.detector import SearchDetector
 from checking_core.plugin.hookspecs import GROUP
-from checking_core.plugin.loader import BrokenPluginError, foreign, load_detectors
+from checking_core.plugin.loader import BrokenPluginError, foreign, load_commands, load_detectors
 from checking_core.settings import BackendSettings, BackendsSettings
 
 __all__ = ["PluginHost", "PluginInfo", "PluginState", "plain_backend"]
@@ -46,30 +47,40 @@ class PluginHost:
     Attributes:
         plugins: every installed plugin, the broken ones too.
         detectors: detector classes by platform.
+        commands: what plugins add to the command line, by name.
     """
 
-    def __init__(self, plugins: Sequence[PluginInfo], detectors: Mapping[str, type[BaseWorker]]) -> None:
+    def __init__(
+        self,
+        plugins: Sequence[PluginInfo],
+        detectors: Mapping[str, type[BaseWorker]],
+        commands: Mapping[str, Command] | None = None,
+    ) -> None:
         self.plugins = tuple(plugins)
         self.detectors = dict(detectors)
+        self.commands = dict(commands or {})
 
     @classmethod
     def load(cls) -> PluginHost:
         """Import every plugin of the entry-point group. Never raises for what a plugin does."""
         plugins: list[PluginInfo] = []
         detectors: dict[str, type[BaseWorker]] = {}
+        commands: dict[str, Command] = {}
         for entry in sorted(entry_points(group=GROUP), key=_precedence):
             distribution, version = (entry.dist.name, entry.dist.version) if entry.dist else ("unknown", "unknown")
             info = PluginInfo(name=entry.name, distribution=distribution, version=version, state=PluginState.LOADED)
             try:
                 _refuse_second(entry, plugins)
                 found = load_detectors(entry, detectors)
+                added = load_commands(entry, commands)
             except BrokenPluginError as error:
                 broken = msgspec.structs.replace(info, state=PluginState.BROKEN, problem=str(error))
                 plugins.append(broken)
                 continue
             detectors.update(found)
+            commands.update(added)
             plugins.append(msgspec.structs.replace(info, detectors=tuple(found)))
-        return cls(plugins, detectors)
+        return cls(plugins, detectors, commands)
 
     def backends(self, settings: BackendsSettings) -> dict[str, BackendSettings]:
         """The configured backends; where none is configured, one for each installed detector, of its own name."""

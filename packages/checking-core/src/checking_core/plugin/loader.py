@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from collections.abc import Set as AbstractSet
 from difflib import get_close_matches
 from functools import partial
@@ -18,11 +18,14 @@ from pydantic_settings import BaseSettings
 from checking_core.contracts import Ask, DetectionConfig
 from checking_core.errors import CheckingError
 from checking_core.plugin.base import BaseWorker
+from checking_core.plugin.commands import Command
 from checking_core.plugin.hookspecs import PROJECT, HookSpecs
 
-__all__ = ["BrokenPluginError", "foreign", "load_detectors", "problem_of"]
+__all__ = ["BrokenPluginError", "foreign", "load_commands", "load_detectors", "problem_of"]
 
 _PLATFORM = re.compile(r"[a-z0-9_-]{1,40}")
+_COMMAND = re.compile(r"[a-z][a-z0-9-]{0,39}")
+_TARGET = re.compile(r"[\w.]+:\w+")
 _LONGEST_PROBLEM = 300
 
 T = TypeVar("T")
@@ -52,6 +55,33 @@ def load_detectors(entry: EntryPoint, taken: Mapping[str, type[BaseWorker]]) -> 
         if problem := problem or _clash(detector.platform, {**taken, **found}):
             raise BrokenPluginError(problem)
         found[detector.platform] = detector
+    return found
+
+
+def load_commands(entry: EntryPoint, taken: Container[str]) -> dict[str, Command]:
+    """Import a plugin and ask it for the commands that it adds, by name.
+
+    Args:
+        entry: of our group.
+        taken: names of commands that plugins loaded before it have added.
+
+    Raises:
+        BrokenPluginError: it cannot be used, for whatever reason.
+    """
+    module = foreign("cannot be imported", entry.load)
+    told = foreign("fails in checking_commands", _registered(module).hook.checking_commands)
+    found: dict[str, Command] = {}
+    for commands in told:
+        if not isinstance(commands, Mapping):
+            raise BrokenPluginError("checking_commands returns no mapping of names to commands")
+        for name, command in commands.items():
+            if not (isinstance(name, str) and _COMMAND.fullmatch(name)):
+                raise BrokenPluginError("checking_commands has a name that is not made of a-z, 0-9 and -")
+            if not (isinstance(command, Command) and _TARGET.fullmatch(command.target)):
+                raise BrokenPluginError(f"the command {name} is no Command with a target module:name")
+            if name in taken:
+                raise BrokenPluginError(f"adds the command {name}, which another plugin has added already")
+            found[name] = command
     return found
 
 
