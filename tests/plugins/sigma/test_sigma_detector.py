@@ -242,6 +242,14 @@ async def test_security_without_a_known_time_belongs_to_the_start_that_sysmon_da
     assert (record.event_at, record.fields["sigma"]["line"]) == (STARTED, 2)
 
 
+async def test_the_times_of_a_collector_that_its_file_contradicts_are_unknown(site):
+    wrong = STARTED.isoformat()  # what it calls UTC is four hours off, as the event of Sysmon shows
+    lying = start(4 * 3600, EventID=3, **{"@timestamp": wrong})
+    site.write(start(UtcTime=None, **{"@timestamp": wrong}), lying, start(0, CommandLine="whoami", ProcessId=1))
+    result = await ask(site.detector())
+    assert (result.outcome, result.rule) == (Outcome.INCONCLUSIVE, Answer.UNKNOWN)
+
+
 RECORDED = {"UtcTime": "2020-10-18 23:50:05.910", "Computer": "WORKSTATION5"}
 TARGET = {"sigma": "lsass.yml", "target": {"host": "workstation5"}}
 

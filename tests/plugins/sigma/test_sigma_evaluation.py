@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from checking_plugin_sigma.evaluate.column import bits_of, rows_of
+from checking_plugin_sigma.events.routing import Logsource
 from checking_plugin_sigma.rules.model import All, Has, Kind, Missing, Node, Not, Rule, Some, Test
 
 from .rules_and_events import an_event, lines_hit
@@ -80,7 +81,7 @@ def holds(node: Node, record: dict[str, Any]) -> bool:
 
 @given(NODES, st.lists(RECORDS, max_size=40))
 def test_a_condition_means_the_same_for_many_events_as_for_each(node, records):
-    rule = Rule(id="x", title="x", digest="", source="x", condition=node)
+    rule = Rule(id="x", title="x", digest="", source="x", logsource=Logsource(), condition=node)
     around = {"Channel": "", "EventID": ""}
     events = [an_event({**around, **record}, line) for line, record in enumerate(records)]
     expected = [line for line, record in enumerate(records) if holds(node, {**around, **record})]

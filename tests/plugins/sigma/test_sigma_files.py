@@ -248,9 +248,12 @@ def test_a_log_source_may_be_named_for_a_file(tmp_path):
 
 def test_events_of_other_ids_are_left_out_before_they_are_decoded(tmp_path):
     """Only the plain form may be trusted: an id within another text, or in another place, is decoded."""
-    plain = '{"EventID":1,"Channel":"Security"}\n{"EventID": "5","Channel":"Security"}\n{"EventID":11,"A":1}\n'
-    odd = '{"Channel":"Security","x":{"EventID":5},"EventID":1}\n{"a":"\\"EventID\\":5","Channel":"y"}\n'
-    (tmp_path / "x.jsonl").write_text(plain + odd)
-    scanner = Scanner([], event_ids=frozenset({1}))
+    rule = a_rule({"A": "x"}, logsource={"product": "windows", "category": "process_termination"})
+    others = '{"EventID":1,"Channel":"Security"}\n{"EventID": 6,"Channel":"Security"}\n{"EventID":11,"A":1}\n'
+    ours = (
+        '{"EventID":5,"Channel":"Security"}\n{"x":{"EventID":1},"EventID":5}\n{"a":"\\"EventID\\":1","Channel":"y"}\n'
+    )
+    (tmp_path / "x.jsonl").write_text(others + ours)
+    scanner = Scanner([rule])
     list(scanner.scan(tmp_path / "x.jsonl"))
-    assert scanner.events == 3
+    assert (scanner.events, scanner.left_out) == (3, 3)

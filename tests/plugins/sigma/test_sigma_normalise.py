@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from checking_plugin_sigma.events.instant import moment_of
+from checking_plugin_sigma.events.instant import collected_of, is_contradicted, utc_of
 from checking_plugin_sigma.events.model import Event
 from checking_plugin_sigma.events.normalise import event_of
 from checking_plugin_sigma.events.routing import Logsource, route_of
@@ -46,6 +46,10 @@ SHAPES = {
         }
     },
 }
+
+
+def moment_of(fields, zone):
+    return utc_of(fields) or collected_of(fields, zone)
 
 
 def event(**record) -> Event:
@@ -219,3 +223,16 @@ def test_a_time_is_known_only_beyond_doubt(fields, zone, expected):
     assert (found.replace(tzinfo=None).isoformat() if found else None) == (
         datetime.fromisoformat(expected).isoformat() if expected else None
     )
+
+
+@pytest.mark.parametrize(
+    ("fields", "contradicted"),
+    [
+        ({"UtcTime": "2020-10-23 06:36:43.542", "@timestamp": "2020-10-23T02:36:43.547Z"}, True),
+        ({"UtcTime": "2020-10-23 06:36:43.542", "@timestamp": "2020-10-23T06:36:45Z"}, False),
+        ({"UtcTime": "2020-10-23 06:36:43.542", "TimeCreated": "2020-10-23 02:36:43"}, False),
+        ({"@timestamp": "2020-10-23T02:36:43.547Z"}, False),
+    ],
+)
+def test_a_collector_that_calls_local_time_utc_is_caught(fields, contradicted):
+    assert is_contradicted(fields, None) is contradicted

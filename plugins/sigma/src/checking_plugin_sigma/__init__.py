@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from checking_core import hookimpl
+from checking_core import Command, hookimpl
 from checking_plugin_sigma.detector import SigmaDetector
 
 
@@ -10,3 +10,9 @@ from checking_plugin_sigma.detector import SigmaDetector
 def checking_detectors() -> list[type[SigmaDetector]]:
     """The detectors of this plugin."""
     return [SigmaDetector]
+
+
+@hookimpl
+def checking_commands() -> dict[str, Command]:
+    """The commands that this plugin adds."""
+    return {"sigma": Command("checking_plugin_sigma.commands:app", "Sigma rules over telemetry in files.")}

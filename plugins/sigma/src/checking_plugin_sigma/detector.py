@@ -135,11 +135,11 @@ class SigmaDetector(SearchDetector):
         rules, words = self._asked(request.query)
         shift = self._shift(request.config)
         window = shifted(request.window, shift or timedelta(0))
-        found = actions_of(self._telemetry.hits(rules), self._telemetry.moment)
+        found = actions_of(self._telemetry.hits(rules))
         records = [
             record_of(action, request.ask, moment, shift)
             for action in found
-            if (moment := self._telemetry.moment(action[0].event)) is None or window.holds(moment)
+            if (moment := self._telemetry.moment(action[0])) is None or window.holds(moment)
         ]
         return SearchAnswer(
             records=records,
@@ -154,7 +154,7 @@ class SigmaDetector(SearchDetector):
             found = self._library.all()
             return found.rules, f"{len(found.rules)} rules, {len(found.refused)} refused"
         rules = self._library.meant(query)
-        return rules, "; ".join(f"{rule.title} ({rule.logsource or 'any event'})" for rule in rules)
+        return rules, "; ".join(f"{rule.title} ({rule.about})" for rule in rules)
 
     def _shift(self, config: DetectionConfig) -> timedelta | None:
         """From the first event of the recording to the moment that it is replayed onto."""

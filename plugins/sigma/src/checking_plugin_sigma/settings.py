@@ -31,18 +31,20 @@ class NamedLogsource(BaseModel, extra="forbid", frozen=True):
         return Logsource(self.product, self.category, self.service)
 
 
-def zone_of(value: object) -> object:
+def zone_of(name: str) -> ZoneInfo:
     """A time zone by its name.
 
     Raises:
         ValueError: there is none of that name.
     """
-    if not isinstance(value, str):
-        return value
     try:
-        return ZoneInfo(value)
+        return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError):
         raise ValueError("is no time zone; write a name such as UTC or America/New_York") from None
+
+
+def _zone(value: object) -> object:
+    return zone_of(value) if isinstance(value, str) else value
 
 
 def _places(value: object) -> object:
@@ -64,7 +66,7 @@ class SigmaSettings(BaseSettings):
         default=(), description="Telemetry: files, folders or patterns, separated as in PATH, or a JSON list"
     )
     rules: Path | None = Field(default=None, description="Folder of the rules, or one rule")
-    time_zone: Annotated[ZoneInfo | None, NoDecode, BeforeValidator(zone_of)] = Field(
+    time_zone: Annotated[ZoneInfo | None, NoDecode, BeforeValidator(_zone)] = Field(
         default=None, description="Zone of times that are written without one; unset: they are unknown"
     )
     replay: bool = Field(default=False, description="Shift recordings onto the time of each execution")

@@ -17,7 +17,7 @@ from checking_core.errors import BackendUnreachableError
 from checking_core.matching.host import HostNames, Place
 from checking_core.matching.window import Window
 from checking_plugin_sigma.evaluate.scan import Hit, Scanner, events_of
-from checking_plugin_sigma.events.instant import moment_of
+from checking_plugin_sigma.events.instant import collected_of, is_contradicted, utc_of
 from checking_plugin_sigma.events.model import Event
 from checking_plugin_sigma.events.reader import Mark, Reader
 from checking_plugin_sigma.events.routing import Logsource, Route
@@ -28,35 +28,58 @@ __all__ = ["Reported", "Telemetry", "shifted"]
 
 _SLOT = 60
 """Seconds: how finely it is remembered when a host reported."""
+_SAMPLE = 256
+"""Events of a chunk whose times are compared."""
 _MOST_QUESTIONS = 64
 _MOST_HITS = 100_000
 
 
 class Reported:
-    """What a host, or several together, reported."""
+    """What a host, or several together, reported.
+
+    ``slots`` and ``first`` are by trusted times; ``collected`` and ``first_collected`` by those of collectors.
+    """
 
     def __init__(self) -> None:
         self.routes: Counter[Route] = Counter()
         self.slots: set[int] = set()
+        self.collected: set[int] = set()
         self.first: datetime | None = None
+        self.first_collected: datetime | None = None
 
     def serves(self, rules: Iterable[Rule]) -> bool:
         """Whether there is anything that one of the rules is about."""
-        wanted = {Logsource(rule.product, rule.category, rule.service) for rule in rules}
+        wanted = {rule.logsource for rule in rules}
         return any(route.serves(source) for route in self.routes for source in wanted)
 
     def covers(self, window: Window) -> bool:
         """Whether anything was reported within a window."""
-        first, last = (int(moment.timestamp()) // _SLOT for moment in (window.start, window.end))
+        first, last = _slot(window.start), _slot(window.end)
         if last - first > len(self.slots):
             return any(first <= slot <= last for slot in self.slots)
         return any(slot in self.slots for slot in range(first, last + 1))
 
-    def add(self, other: Reported) -> None:
-        """Take in what another one reported."""
+    def add(self, other: Reported, *, trusting: bool) -> None:
+        """Take in what another one reported, with the times of its collector or without."""
         self.routes += other.routes
-        self.slots |= other.slots
-        self.first = min((moment for moment in (self.first, other.first) if moment), default=None)
+        self.slots |= other.slots | (other.collected if trusting else set())
+        times = (self.first, other.first, other.first_collected if trusting else None)
+        self.first = min((moment for moment in times if moment), default=None)
+
+    def count(self, event: Event, zone: tzinfo | None) -> None:
+        """One more event."""
+        self.routes[event.route] += 1
+        moment = utc_of(event.fields)
+        if moment is not None:
+            self.slots.add(_slot(moment))
+            self.first = min(self.first or moment, moment)
+        elif (moment := collected_of(event.fields, zone)) is not None:
+            self.collected.add(_slot(moment))
+            self.first_collected = min(self.first_collected or moment, moment)
+
+
+def _slot(moment: datetime) -> int:
+    return int(moment.timestamp()) // _SLOT
 
 
 class _Question:
@@ -83,15 +106,17 @@ class Telemetry:
         self._questions: OrderedDict[tuple[str, ...], _Question] = OrderedDict()
         self._marks: dict[Path, Mark] = {}
         self._reported: dict[Path, dict[str, Reported]] = {}
+        self._contradicted: set[Path] = set()
         self._stop = threading.Event()
 
     def stop(self) -> None:
         """End what runs, from another thread."""
         self._stop.set()
 
-    def moment(self, event: Event) -> datetime | None:
-        """When an event happened, if that is known."""
-        return moment_of(event.fields, self._zone)
+    def moment(self, hit: Hit) -> datetime | None:
+        """When an event happened, if that is known beyond doubt."""
+        known = utc_of(hit.event.fields)
+        return known if known or hit.path in self._contradicted else collected_of(hit.event.fields, self._zone)
 
     def files(self) -> list[Path]:
         """The files there are now.
@@ -112,6 +137,7 @@ class Telemetry:
         """
         question = self._question(rules)
         for path in self.files():
+            self._count(path)
             if question.scanner.is_replaced(path):
                 question.hits.pop(path, None)
             found = []
@@ -128,10 +154,10 @@ class Telemetry:
         for path in self.files():
             self._count(path)
         found = Reported()
-        for by_host in self._reported.values():
+        for path, by_host in self._reported.items():
             for name, one in by_host.items():
                 if host is None or host.place_of((name,) if name else ()) is not Place.OTHER:
-                    found.add(one)
+                    found.add(one, trusting=path not in self._contradicted)
         return found
 
     def problems(self, rules: Sequence[Rule]) -> list[str]:
@@ -152,28 +178,18 @@ class Telemetry:
 
     def _count(self, path: Path) -> None:
         reader = Reader(path, self._marks.get(path))
-        found: dict[str, Reported] = {}
+        known = {} if reader.anew else dict(self._reported.get(path, {}))
+        if reader.anew:
+            self._contradicted.discard(path)
         for events in events_of(reader, said_for(path, self._logsources), None):
             self._go_on()
             for event in events:
-                self._count_event(event, found)
-        known = self._reported.setdefault(path, {})
-        if reader.anew:
-            known.clear()
-        for host, one in found.items():
-            known.setdefault(host, Reported()).add(one)
+                known.setdefault(event.host, Reported()).count(event, self._zone)
+            sample = events[:: max(len(events) // _SAMPLE, 1)]
+            if any(is_contradicted(event.fields, self._zone) for event in sample):
+                self._contradicted.add(path)
+        self._reported[path] = known
         self._marks[path] = reader.mark
-
-    def _count_event(self, event: Event, found: dict[str, Reported]) -> None:
-        one = found.get(event.host)
-        if one is None:
-            one = found[event.host] = Reported()
-        one.routes[event.route] += 1
-        moment = self.moment(event)
-        if moment is not None:
-            one.slots.add(int(moment.timestamp()) // _SLOT)
-            if one.first is None or moment < one.first:
-                one.first = moment
 
     def _go_on(self) -> None:
         if self._stop.is_set():

@@ -34,7 +34,7 @@ class Chunk:
 
     def hits(self, rule: Rule) -> list[Event]:
         """The events that a rule is about and that fulfil its condition, in their order."""
-        mask = self._mask(Logsource(rule.product, rule.category, rule.service))
+        mask = self._mask(rule.logsource)
         found = self._where(rule.condition, mask) if mask else 0
         return [self._events[row] for row in rows_of(found)] if found else []
 

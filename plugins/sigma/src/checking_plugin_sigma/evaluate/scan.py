@@ -13,7 +13,7 @@ from checking_plugin_sigma.evaluate.chunk import Chunk
 from checking_plugin_sigma.events.model import Event
 from checking_plugin_sigma.events.normalise import event_of
 from checking_plugin_sigma.events.reader import Mark, Reader, Record
-from checking_plugin_sigma.events.routing import Logsource, Route
+from checking_plugin_sigma.events.routing import Logsource, Route, event_ids_of
 from checking_plugin_sigma.events.source import said_for
 from checking_plugin_sigma.rules.model import Rule
 
@@ -41,12 +41,12 @@ class Scanner:
     Args:
         rules: what is evaluated.
         logsources: log sources of files by pattern, where the events do not tell.
-        event_ids: read only events with these ids, and events that tell none in the usual way; ``None`` for all.
         progress: is told how many bytes were read, after each chunk.
 
     Attributes:
-        events: how many events were evaluated.
-        routes: how many events there were of each log source.
+        events: how many events may concern one of the rules.
+        left_out: how many cannot, which could be told before they were decoded.
+        routes: how many of them there were of each log source.
         unreadable: records that could not be decoded, by file.
     """
 
@@ -55,15 +55,14 @@ class Scanner:
         rules: Sequence[Rule],
         *,
         logsources: Mapping[str, Logsource] | None = None,
-        event_ids: frozenset[int] | None = None,
         progress: Callable[[int], None] | None = None,
     ) -> None:
         self.rules = rules
-        self.events = 0
+        self.events = self.left_out = 0
         self.unreadable: Counter[str] = Counter()
         self.routes: Counter[Route] = Counter()
         self._logsources = logsources or {}
-        self._event_ids = event_ids
+        self._event_ids = event_ids_of(rule.logsource for rule in rules)
         self._progress = progress or (lambda _: None)
         self._wanted = wanted_fields(rules)
         self._marks: dict[Path, Mark] = {}
@@ -85,6 +84,7 @@ class Scanner:
                     yield Hit(rule, event, path)
             self._progress(reader.position - before)
             before = reader.position
+        self.left_out += reader.left_out
         if reader.anew:
             self.unreadable.pop(path.name, None)
         if reader.unreadable:
@@ -98,8 +98,7 @@ class Scanner:
 
     def evaluable(self, rule: Rule) -> bool:
         """Whether there was any event of the rule's log source: one that had nothing to look at has said nothing."""
-        wanted = Logsource(rule.product, rule.category, rule.service)
-        return any(route.serves(wanted) for route in self.routes)
+        return any(route.serves(rule.logsource) for route in self.routes)
 
 
 def events_of(
@@ -109,6 +108,7 @@ def events_of(
     events: list[Event] = []
     for record in reader:
         if event_ids is not None and _is_unwanted(record, event_ids):
+            reader.left_out += 1
             continue
         told = _told(record)
         if not isinstance(told, dict):

@@ -1,21 +1,25 @@
 """When an event happened, as far as its fields can be trusted. Pure.
 
 Sysmon's ``UtcTime`` and the ``SystemTime`` of the Windows event log are UTC. What collectors add is often the local
-time of the recorder without saying so, in some recordings even on a 12-hour clock: without a configured zone such a
-time is not known, and an event of unknown time is neither dropped nor accepted.
+time of the recorder, without any zone, on a 12-hour clock, or even as if it were UTC. So a time without a zone is only
+known where one is configured, and no time of a collector is trusted that the same file contradicts. An event of unknown
+time is neither dropped nor accepted.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime, tzinfo
+from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Any, NamedTuple
 
-__all__ = ["Told", "instant_of", "moment_of"]
+__all__ = ["Told", "collected_of", "instant_of", "is_contradicted", "utc_of"]
 
 _IN_UTC = ("UtcTime", "SystemTime")
-_OF_COLLECTORS = ("@timestamp",)
-_LOCAL = ("TimeCreated", "EventTime", "eventTime", "EventReceivedTime", "timestamp", "Timestamp", "time", "_time")
+_OF_COLLECTORS = (
+    *("@timestamp", "TimeCreated", "EventTime", "eventTime", "EventReceivedTime"),
+    *("timestamp", "Timestamp", "time", "_time"),
+)
+_FAR_OFF = timedelta(minutes=5)
 
 
 class Told(NamedTuple):
@@ -36,23 +40,34 @@ def instant_of(text: str) -> Told | None:
     return Told(found, zoned=True) if found.tzinfo else Told(found.replace(tzinfo=UTC), zoned=False)
 
 
-def moment_of(fields: Mapping[str, Any], zone: tzinfo | None) -> datetime | None:
-    """When it happened, in UTC; ``None`` if no field tells that beyond doubt.
+def utc_of(fields: Mapping[str, Any]) -> datetime | None:
+    """When it happened, by a field that is in UTC by definition."""
+    for name in _IN_UTC:
+        if (told := _told(fields, name)) is not None:
+            return told.moment.astimezone(UTC)
+    return None
+
+
+def collected_of(fields: Mapping[str, Any], zone: tzinfo | None) -> datetime | None:
+    """When it happened, in UTC, by what its collector says.
 
     Args:
         fields: of a normalised event.
         zone: of times that are written without one; ``None``: not known.
     """
-    for name in _IN_UTC:
-        if (told := _told(fields, name)) is not None:
-            return told.moment.astimezone(UTC)
-    for name in (*_OF_COLLECTORS, *_LOCAL):
+    for name in _OF_COLLECTORS:
         told = _told(fields, name)
         if told is not None and told.zoned:
             return told.moment.astimezone(UTC)
         if told is not None and zone is not None:
             return told.moment.replace(tzinfo=zone).astimezone(UTC)
     return None
+
+
+def is_contradicted(fields: Mapping[str, Any], zone: tzinfo | None) -> bool:
+    """Whether the collector's time is not that of the event: it writes local time as UTC, or that of the arrival."""
+    known, collected = utc_of(fields), collected_of(fields, zone)
+    return known is not None and collected is not None and abs(known - collected) > _FAR_OFF
 
 
 def _told(fields: Mapping[str, Any], name: str) -> Told | None:

@@ -55,6 +55,7 @@ class Reader:
         anew: it is read from its beginning: another file has this name now, or it can only be read whole.
         unchanged: there is nothing to read.
         unreadable: records that could not be decoded.
+        left_out: records that nobody asked for, which were not decoded.
 
     Raises:
         BackendUnreachableError: the file cannot be read.
@@ -62,7 +63,7 @@ class Reader:
 
     def __init__(self, path: Path, mark: Mark | None = None) -> None:
         self.path = path
-        self.unreadable = 0
+        self.unreadable = self.left_out = 0
         try:
             self._file: IO[bytes] = path.open("rb")
         except OSError as error:

@@ -6,11 +6,11 @@ and ``1``. A rule is only asked about events of its log source, and where there 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import NamedTuple
 
-__all__ = ["UNKNOWN", "Logsource", "Route", "route_of", "said_route"]
+__all__ = ["UNKNOWN", "Logsource", "Route", "event_ids_of", "route_of", "said_route"]
 
 
 class Logsource(NamedTuple):
@@ -151,6 +151,19 @@ _SERVICES = _OTHERS | {
 }
 
 
+def _ids_by_category() -> dict[str, set[int]]:
+    found: dict[str, set[int]] = {}
+    for categories in _CATEGORIES.values():
+        for number, category in categories.items():
+            found.setdefault(category, set()).add(number)
+    for (number, _), category in _REGISTRY.items():
+        found.setdefault(category, set()).add(number)
+    return found
+
+
+_IDS = _ids_by_category()
+
+
 @lru_cache(maxsize=4096)
 def route_of(channel: str, event_id: str, event_type: str = "") -> Route:
     """The route of an event of the Windows event log, or of Sysmon for Linux.
@@ -177,3 +190,14 @@ def said_route(product: str | None, category: str | None, service: str | None) -
     """The route that somebody named outright."""
     product, category, service = (text.strip().lower() if text else None for text in (product, category, service))
     return Route(product, frozenset({category} if category else ()), frozenset({service} if service else ()))
+
+
+def event_ids_of(wanted: Iterable[Logsource]) -> frozenset[int] | None:
+    """The ids of all events that these log sources can be about; ``None`` if they may have any."""
+    found: set[int] = set()
+    for logsource in wanted:
+        ids = _IDS.get(logsource.category or "")
+        if not ids:
+            return None
+        found |= ids
+    return frozenset(found)

@@ -11,6 +11,8 @@ from typing import TypeAlias
 
 import msgspec
 
+from checking_plugin_sigma.events.routing import Logsource
+
 __all__ = ["ANY", "All", "Has", "Kind", "Missing", "Node", "Not", "Refused", "Rule", "RuleSet", "Same", "Some", "Test"]
 
 ANY = "any event"
@@ -110,9 +112,7 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
     tags: tuple[str, ...] = ()
     digest: str
     source: str
-    product: str | None = None
-    category: str | None = None
-    service: str | None = None
+    logsource: Logsource
     condition: Node
 
     @property
@@ -122,10 +122,10 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
         return tuple(name for name in names if name[1:5].isdigit())
 
     @property
-    def logsource(self) -> str:
+    def about(self) -> str:
         """Which events it is about, in words."""
-        told = {"product": self.product, "category": self.category, "service": self.service}
-        return ", ".join(f"{name} {value}" for name, value in told.items() if value)
+        told = ", ".join(f"{name} {value}" for name, value in self.logsource._asdict().items() if value)
+        return told or "any event"
 
     @property
     def fields(self) -> tuple[str, ...]:

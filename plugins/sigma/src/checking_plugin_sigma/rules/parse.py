@@ -13,6 +13,7 @@ from sigma.collection import SigmaCollection
 from sigma.exceptions import SigmaError
 from sigma.rule import SigmaRule
 
+from checking_plugin_sigma.events.routing import Logsource
 from checking_plugin_sigma.rules.condition import Placeholders, UnsupportedError, condition_of
 from checking_plugin_sigma.rules.model import ANY, Refused, Rule, RuleSet
 
@@ -109,11 +110,14 @@ def _compiled(rule: Any, source: str, digest: str, placeholders: Placeholders) -
         tags=tags,
         digest=digest,
         source=source,
-        product=_lower(rule.logsource.product),
-        category=None if rule.logsource.category == ANY else _lower(rule.logsource.category),
-        service=_lower(rule.logsource.service),
+        logsource=_logsource(rule.logsource),
         condition=condition_of(rule, placeholders),
     )
+
+
+def _logsource(told: Any) -> Logsource:
+    category = None if told.category == ANY else _lower(told.category)
+    return Logsource(_lower(told.product), category, _lower(told.service))
 
 
 def _lower(text: str | None) -> str | None:

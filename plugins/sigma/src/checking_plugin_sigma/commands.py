@@ -1,0 +1,115 @@
+"""``checking sigma``: rules over telemetry at once, without operation, server or database; and proof that they bite."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import tzinfo
+from enum import StrEnum
+from pathlib import Path
+from time import monotonic
+from typing import Annotated
+
+import msgspec
+from cyclopts import App, Parameter
+from rich.console import Console
+from rich.progress import Progress
+
+from checking_core.errors import ConfigurationError
+from checking_plugin_sigma.events.source import files_of
+from checking_plugin_sigma.rules.cache import RuleCache, default_folder
+from checking_plugin_sigma.rules.load import load_rules
+from checking_plugin_sigma.selftest import selftest
+from checking_plugin_sigma.settings import zone_of
+from checking_plugin_sigma.survey import layer_of, survey
+from checking_plugin_sigma.tables import console, show_survey, show_trials
+
+__all__ = ["app"]
+
+app = App(name="sigma", help="Sigma rules over telemetry in files.", help_format="plaintext")
+
+
+class Format(StrEnum):
+    """How a survey is printed."""
+
+    TABLE = "table"
+    JSON = "json"
+    NAVIGATOR = "navigator"
+
+
+@app.command(name="scan")
+def scan(
+    *,
+    rules: Annotated[Path, Parameter(help="Folder of Sigma rules, or one rule.")],
+    events: Annotated[list[str], Parameter(help="Telemetry: files, folders or patterns.", consume_multiple=True)],
+    technique: Annotated[str | None, Parameter(help="Only rules of this ATT&CK technique.")] = None,
+    form: Annotated[Format, Parameter(name="--format", help="How to print what was found.")] = Format.TABLE,
+) -> int:
+    """Evaluate rules over telemetry: which hit, which had nothing to look at, which cannot be evaluated.
+
+    Exit code 1 if a rule was refused or a record could not be read.
+    """
+    began = monotonic()
+    loaded = load_rules(rules, cache=RuleCache(default_folder()))
+    taken = round(monotonic() - began, 3)
+    with _progress(files := _files(events)) as progress:
+        found = survey(loaded, files, technique=technique, progress=progress)
+    found = msgspec.structs.replace(found, rule_seconds=taken)
+    if form is Format.TABLE:
+        show_survey(found, console())
+    else:
+        told = layer_of(found) if form is Format.NAVIGATOR else found
+        sys.stdout.write(msgspec.json.format(msgspec.json.encode(told)).decode() + "\n")
+    return 1 if found.refused or found.unreadable else 0
+
+
+@app.command(name="selftest")
+def prove(
+    *,
+    rules: Annotated[Path | None, Parameter(help="Folder of Sigma rules, or one rule.")] = None,
+    events: Annotated[
+        list[str] | None, Parameter(help="Telemetry that some of them hit.", consume_multiple=True)
+    ] = None,
+    time_zone: Annotated[str | None, Parameter(help="Zone of times that are written without one.")] = None,
+) -> int:
+    """Prove that verdicts follow the telemetry: drop, change, move a matching event, and see every verdict flip.
+
+    Takes each rule that hits, by default of a sample of its own. Exit code 1 if a verdict did not do what it should.
+    """
+    if (rules is None) != (events is None):
+        raise ConfigurationError("--rules and --events go together")
+    sample = Path(__file__).parent / "sample"
+    loaded = load_rules(rules or sample / "rules", cache=RuleCache(default_folder()))
+    files = _files(events or [str(sample / "telemetry.jsonl")])
+    trials = asyncio.run(selftest(loaded, files, _zone(time_zone)))
+    if not trials:
+        raise ConfigurationError("no rule hits this telemetry, so nothing can be proven with it")
+    show_trials(trials, console())
+    return 0 if all(trial.passed for trial in trials) else 1
+
+
+def _zone(name: str | None) -> tzinfo | None:
+    if name is None:
+        return None
+    try:
+        return zone_of(name)
+    except ValueError as error:
+        raise ConfigurationError(f"--time-zone: {name} {error}") from None
+
+
+def _files(places: list[str]) -> list[Path]:
+    if not (files := files_of(places)):
+        raise ConfigurationError(f"{', '.join(places)}: there is no such file")
+    return files
+
+
+@contextmanager
+def _progress(files: list[Path]) -> Iterator[Callable[[int], None]]:
+    """A bar for people who wait at a terminal; what is read by a program sees nothing of it."""
+    console = Console(stderr=True)
+    total = sum(path.stat().st_size for path in files)
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
+        task = progress.add_task("Reading telemetry", total=total)
+        yield lambda read: progress.advance(task, read)
