@@ -157,6 +157,19 @@ async def test_the_author_decides_about_the_control_window():
     assert (len(asked.requests), len(spared.requests)) == (2, 1)
 
 
+async def test_a_control_window_that_was_answered_in_part_is_told():
+    detector = MemoryDetector(an_alert(pid=None))
+    begun = BEFORE + timedelta(minutes=1)
+
+    def partly(request: SearchRequest) -> SearchAnswer | None:
+        return SearchAnswer(records=[], complete=False) if request.window.start < begun else None
+
+    detector.before = partly
+    finding = await detector.look(ALERT, operation_started_at=begun)
+    assert (finding.alert, finding.complete) == (Answer.YES, True)
+    assert finding.warnings == ("alert: the control window was answered in part",)
+
+
 # --- rules ----------------------------------------------------------------------------------------------------
 
 
@@ -345,3 +358,32 @@ async def test_a_search_ends_at_its_time_out_for_everybody():
     detector.hold = asyncio.Event()
     with pytest.raises(BackendUnreachableError, match=r"no answer within 0\.01 s"):
         await detector.look(config={"telemetry": {"query": "*"}, "timeout": 0.01}, timing=None)
+
+
+# --- budget ---------------------------------------------------------------------------------------------------
+
+
+async def test_no_more_searches_run_at_a_time_than_the_product_tolerates():
+    class Narrow(MemoryDetector):
+        searches_at_once = 2
+        running = most = 0
+
+        async def search(self, request: SearchRequest) -> SearchAnswer:
+            self.running += 1
+            self.most = max(self.most, self.running)
+            await asyncio.sleep(0)
+            self.running -= 1
+            return await super().search(request)
+
+    detector = Narrow()
+    await detector.look(ALERT, RULE, TELEMETRY, ALIVE)
+    assert (detector.most, len(detector.requests)) == (2, 4)
+
+
+async def test_looks_that_share_a_search_spend_one_of_the_budget():
+    class Rare(MemoryDetector):
+        searches_per_minute = 1
+
+    detector = Rare(an_event())
+    findings = await asyncio.gather(*(detector.look(TELEMETRY) for _ in range(20)))
+    assert {finding.telemetry for finding in findings} == {Answer.YES}

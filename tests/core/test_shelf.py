@@ -124,6 +124,30 @@ async def test_the_longer_ago_an_execution_is_the_older_an_answer_will_do():
         assert len(detector.requests) == asked
 
 
+commands = st.sampled_from(["whoami", "ipconfig /all", "net user"])
+offsets = st.integers(-2_400, 2_400)
+events = st.lists(st.tuples(offsets, commands, st.sampled_from(["ws01", "dc01"])), max_size=12)
+executions = st.lists(st.tuples(offsets, commands), min_size=1, max_size=6)
+
+
+@given(events, executions, st.integers(0, 60))
+async def test_what_looks_share_is_what_each_would_have_found_alone(events, executions, between):
+    records = [
+        an_event(
+            id=f"{number}", event_at=STARTED + timedelta(seconds=offset), commands=(command,), hosts=(host,), pid=None
+        )
+        for number, (offset, command, host) in enumerate(events)
+    ]
+    shared = MemoryDetector(*records)
+    for offset, command in executions:
+        shared.time.forward(between)
+        alone = MemoryDetector(*records)
+        alone.time.now = shared.time.now
+        moment = STARTED + timedelta(seconds=offset)
+        look = {"started_at": moment, "finished_at": moment, "command": command, "pid": None}
+        assert await shared.look(TELEMETRY, **look) == await alone.look(TELEMETRY, **look)
+
+
 # --- a proven no ----------------------------------------------------------------------------------------------
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from abc import abstractmethod
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
 from datetime import timedelta
 from functools import partial
 from typing import Any, ClassVar, TypeVar
@@ -38,6 +39,7 @@ T = TypeVar("T")
 _ORDER = (Ask.ALERT, Ask.RULE, Ask.TELEMETRY, Ask.ALIVE)
 _KEEP_NAMES, _KEEP_RULES = timedelta(minutes=10), timedelta(minutes=1)
 _NAMES_TIMEOUT = 30.0
+_ANYWHERE: AbstractAsyncContextManager[None] = nullcontext()
 _OLDER_CONTROL = timedelta(hours=1)
 """What happened before the operation changes no more."""
 
@@ -188,7 +190,7 @@ class SearchDetector(BaseWorker):
 
     async def _searched(self, request: SearchRequest) -> Reply:
         """One search, translated."""
-        answer = await self._spared(lambda: self.search(request), request.timeout)
+        answer = await self._spared(partial(self.search, request), request.timeout, self._budget.place())
         if not isinstance(answer, SearchAnswer):
             raise FatalDetectionError(f"search returned {type(answer).__name__} instead of SearchAnswer")
         return reply_to(request, answer, self.normalise)
@@ -196,17 +198,19 @@ class SearchDetector(BaseWorker):
     async def _ask_names(self, host: str) -> tuple[str, ...]:
         if type(self).host_names is SearchDetector.host_names:
             return ()
-        return tuple(await self._spared(lambda: self.host_names(host), _NAMES_TIMEOUT))
+        return tuple(await self._spared(partial(self.host_names, host), _NAMES_TIMEOUT))
 
     async def _ask_rules(self, _: None) -> Sequence[Rule] | None:
         if type(self).rules is SearchDetector.rules:
             return None
         return await self._spared(self.rules, _NAMES_TIMEOUT)
 
-    async def _spared(self, ask: Callable[[], Awaitable[T]], within: float) -> T:
-        """Ask within the budget, unless the backend is known to be away."""
+    async def _spared(
+        self, ask: Callable[[], Awaitable[T]], within: float, place: AbstractAsyncContextManager[None] = _ANYWHERE
+    ) -> T:
+        """Ask, unless the backend is known to be away."""
         self._breaker.check()
-        async with self._budget.place():
+        async with place:
             try:
                 async with asyncio.timeout(within):
                     answer = await ask()
