@@ -68,6 +68,11 @@ def test_the_last_looks_of_several_checks_come_together_in_the_minute_after_thei
     assert next_look(MAX_LOOKS, timing, after(ended), after(ended), now, due=now) == after(last)
 
 
+def test_a_check_without_any_patience_is_asked_again_when_its_execution_ends():
+    timing = Timing(before=30, after=900, settle=0, deadline=0)
+    assert next_look(1, timing, after(10), ENDED, after(0), due=after(0)) == after(10)
+
+
 def test_the_look_before_the_last_is_the_eighth_at_most():
     assert next_look(MAX_LOOKS - 2, ALERT, ENDED, ENDED, after(60), due=after(60)) == after(60 + 15 * 2**5)
     assert next_look(MAX_LOOKS - 1, ALERT, ENDED, ENDED, after(60), due=after(60)) == after(1200)

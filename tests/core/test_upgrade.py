@@ -43,3 +43,7 @@ def test_of_equal_headlines_only_firmer_evidence_replaces_the_first() -> None:
     assert outlasts(Outcome.ALERTED, MatchTier.HOST, Outcome.ALERTED, MatchTier.HOST)
     assert not outlasts(Outcome.ALERTED, MatchTier.HOST, Outcome.ALERTED, MatchTier.PROCESS)
     assert not outlasts(Outcome.ALERTED, None, Outcome.ALERTED, MatchTier.HOST)
+
+
+def test_that_a_check_cannot_apply_stands_against_a_doubt() -> None:
+    assert outlasts(Outcome.NOT_APPLICABLE, None, Outcome.INCONCLUSIVE, None)
