@@ -98,8 +98,9 @@ def _written(moment: datetime) -> str:
 async def _tried(rule: Rule, change: str, moment: datetime, events: Sequence[dict[str, Any]], folder: Path) -> Trial:
     detector = _Single("sigma", _settings(events, folder), rule=rule)
     detector.clock = lambda: moment + timedelta(hours=1)
+    at_once = WorkerSettings(jitter_min=0, jitter_max=0, max_retries=0, retry_delay=0)
     try:
-        result = await run_task(detector, _task(rule, moment), _WORKER)
+        result = await run_task(detector, _task(rule, moment), at_once)
     finally:
         await detector.close()
     outcome = result.outcome or Outcome.INCONCLUSIVE
@@ -112,9 +113,6 @@ def _settings(events: Sequence[dict[str, Any]], folder: Path) -> SigmaSettings:
     log = folder / "telemetry.jsonl"
     log.write_bytes(b"".join(msgspec.json.encode(event) + b"\n" for event in events))
     return SigmaSettings(events=(str(log),), cache=folder / "cache")
-
-
-_WORKER = WorkerSettings(jitter_min=0, jitter_max=0, max_retries=0, retry_delay=0)
 
 
 class _Single(SigmaDetector):
