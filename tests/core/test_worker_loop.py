@@ -146,27 +146,15 @@ async def test_a_slow_task_holds_up_no_other():
         assert (await bench.results(1))[0].id == a_task(0).task_id
 
 
-async def test_no_more_tasks_run_at_a_time_than_allowed():
-    gate = Gate()
-    async with serving(FakeDetector([gate])) as bench:
+@pytest.mark.parametrize(("tolerated", "taken"), [(None, SETTINGS.concurrency), (2, 2), (99, SETTINGS.concurrency)])
+async def test_no_more_tasks_are_taken_than_may_run(tolerated: int | None, taken: int):
+    """Neither more than the worker is allowed nor more than the product tolerates: what waits uses up its lease."""
+    detector = type("Detector", (FakeDetector,), {"concurrency": tolerated})([gate := Gate()])
+    async with serving(detector) as bench:
         await bench.send(*(a_task(number) for number in range(20)))
-        for _ in range(SETTINGS.concurrency):
+        for _ in range(taken):
             await gate.entered.acquire()
-        assert await bench.waiting() == 20 - SETTINGS.concurrency
-        gate.open.set()
-        await bench.results(20)
-
-
-async def test_no_more_tasks_are_taken_than_the_product_tolerates():
-    class Narrow(FakeDetector):
-        concurrency = 2
-
-    gate = Gate()
-    async with serving(Narrow([gate])) as bench:
-        await bench.send(*(a_task(number) for number in range(20)))
-        for _ in range(2):
-            await gate.entered.acquire()
-        assert await bench.waiting() == 18
+        assert await bench.waiting() == 20 - taken
         gate.open.set()
         await bench.results(20)
 
