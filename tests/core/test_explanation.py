@@ -298,6 +298,15 @@ def test_every_outcome_is_explained_even_without_answers(outcome: Outcome) -> No
     assert changes(explained(about))
 
 
+def test_an_alert_is_not_called_as_firmly_tied_as_the_trace_behind_it() -> None:
+    evidence = (
+        ReportedEvidence(kind=EvidenceKind.ALERT, id="1", tier=MatchTier.NAMED_RULE),
+        ReportedEvidence(kind=EvidenceKind.EVENT, id="2", tier=MatchTier.PROCESS),
+    )
+    first, *_ = why(check(match_tier=MatchTier.PROCESS, evidence=evidence))
+    assert first.endswith("tied to it by host and the rule that was named.")
+
+
 def test_an_open_check_tells_when_it_is_asked_and_when_a_no_is_possible() -> None:
     told = why(check(**PENDING, next_look_at=NOW))
     assert told == [

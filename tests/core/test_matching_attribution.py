@@ -79,6 +79,20 @@ def test_one_record_of_its_own_makes_a_check_sure():
     assert ambiguous(*contested, a_claim(2, MatchTier.HOST, record_id="alert-2")) == {1}
 
 
+def test_a_record_that_only_stands_behind_the_headline_makes_no_headline_sure():
+    """An alert of another execution does not become one's own by a trace that is."""
+    own_trace = a_claim(2, record_id="event-2", decisive=False)
+    assert ambiguous(a_claim(1), a_claim(2, MatchTier.NAMED_RULE), own_trace) == {2}
+
+
+def test_a_record_that_stands_behind_one_headline_is_not_another_executions():
+    assert ambiguous(a_claim(1, decisive=False), a_claim(2, MatchTier.HOST)) == {2}
+
+
+def test_a_check_whose_headline_rests_on_nothing_is_in_no_doubt():
+    assert ambiguous(a_claim(1, decisive=False), a_claim(2)) == {2}
+
+
 claims = st.lists(
     st.builds(
         a_claim,
@@ -87,6 +101,7 @@ claims = st.lists(
         record_id=st.sampled_from(["a", "b"]),
         procedure=st.sampled_from(["", "x", "y"]),
         shared=st.booleans(),
+        decisive=st.booleans(),
     ),
     max_size=8,
 )

@@ -19,6 +19,7 @@ from checking_core.contracts import (
     DetectionResult,
     DetectionTask,
     EvidenceClaim,
+    EvidenceKind,
     MatchTier,
     Outcome,
     Reason,
@@ -147,6 +148,24 @@ async def test_a_record_of_its_own_beside_a_contested_one_leaves_no_doubt(
     await stations.gathers(hit(one, *claims(WEAK, "a", "b")))
     await stations.gathers(hit(other, *claims(FIRM, "a")))
     assert await flagged(stations, one, other) == [False, False]
+
+
+async def test_an_alert_of_another_execution_is_not_made_ones_own_by_a_trace_that_is(
+    stations: Stations, pair: Sequence[DetectionTask]
+) -> None:
+    one, other = pair
+    alert = EvidenceClaim(record_id="a", tier=WEAK, kind=EvidenceKind.ALERT)
+    trace = EvidenceClaim(record_id="t", tier=FIRM, kind=EvidenceKind.EVENT)
+    await stations.gathers(hit(other, *claims(FIRM, "a")), hit(one, alert, trace))
+    assert await flagged(stations, one, other) == [True, False]
+
+
+async def test_a_trace_is_what_a_logged_verdict_rests_on(stations: Stations, pair: Sequence[DetectionTask]) -> None:
+    one, other = pair
+    trace = EvidenceClaim(record_id="t", tier=WEAK, kind=EvidenceKind.EVENT)
+    logged = {"alert": Answer.NOT_ASKED, "telemetry": Answer.YES, "outcome": Outcome.LOGGED}
+    await stations.gathers(hit(one, trace, **logged), hit(other, *claims(FIRM, "t")))
+    assert await flagged(stations, one, other) == [True, False]
 
 
 async def test_a_record_of_another_backend_is_another_record(stations: Stations, link: Link) -> None:

@@ -13,6 +13,7 @@ from checking_core.contracts.verdict import (
     Axes,
     CheckStatus,
     Evidence,
+    EvidenceKind,
     MatchTier,
     NearMiss,
     Outcome,
@@ -34,11 +35,16 @@ class ParsedResults(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class EvidenceClaim(msgspec.Struct, frozen=True, kw_only=True):
-    """This check rests on that record: gather decides who owns it. ``shared``: it sums up several things."""
+    """This check rests on that record: gather decides who owns it.
+
+    ``shared``: it sums up several things. ``kind`` is what it proves: an event stands behind a check that was alerted,
+    but its headline rests on the alert alone.
+    """
 
     record_id: Annotated[str, msgspec.Meta(max_length=512)]
     tier: MatchTier
     shared: bool = False
+    kind: EvidenceKind | None = None
 
 
 class DetectionResult(msgspec.Struct, frozen=True, kw_only=True):

@@ -20,7 +20,11 @@ __all__ = ["Claim", "ambiguous_checks"]
 
 
 class Claim(msgspec.Struct, frozen=True, kw_only=True):
-    """A check rests on a record. ``procedure`` is the fingerprint of what its execution ran, empty if not known."""
+    """A check rests on a record.
+
+    ``procedure`` is the fingerprint of what its execution ran, empty if not known. ``decisive``: the headline of the
+    check rests on it; what is not only stands behind that, and makes the record the execution's own all the same.
+    """
 
     backend: str
     record_id: str
@@ -29,10 +33,11 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True):
     procedure: str
     tier: MatchTier
     shared: bool = False
+    decisive: bool = True
 
 
 def ambiguous_checks(claims: Iterable[Claim]) -> frozenset[UUID]:
-    """The checks that rest on nothing but records which belong to another execution, or may.
+    """The checks whose headline rests on nothing but records which belong to another execution, or may.
 
     Args:
         claims: every claim on the records in question, of all their checks.
@@ -44,7 +49,8 @@ def ambiguous_checks(claims: Iterable[Claim]) -> frozenset[UUID]:
     for rivals in by_record.values():
         owners = _owners(rivals)
         for claim in rivals:
-            owned[claim.check_id] |= claim.execution_id in owners
+            if claim.decisive:
+                owned[claim.check_id] |= claim.execution_id in owners
     return frozenset(check for check, sure in owned.items() if not sure)
 
 

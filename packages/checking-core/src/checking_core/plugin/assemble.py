@@ -109,7 +109,7 @@ def assemble(
         match_tier=min((found.tie.tier for _, found in matched), key=RANK.__getitem__, default=None),
         evidence=tuple(_evidence(ask, found, answered[ask].raw) for ask, found in matched[:_MOST_EVIDENCE]),
         near_misses=tuple(_near_miss(_KINDS[ask], candidate) for ask, candidate in missed),
-        claims=_claims(found for _, found in matched),
+        claims=_claims(matched),
         in_control_window=bool(controls),
         lift=min((_lift(found) for found in controls), default=None),
         tooling=any(candidate.reason is Reason.TOOLING for _, candidate in missed),
@@ -211,15 +211,18 @@ def _near_miss(kind: EvidenceKind, candidate: Rejected) -> NearMiss:
     )
 
 
-def _claims(matched: Iterable[Matched]) -> tuple[EvidenceClaim, ...]:
-    found = {
-        _name(candidate.record): EvidenceClaim(
-            record_id=_name(candidate.record),
+def _claims(matched: Iterable[tuple[Ask, Matched]]) -> tuple[EvidenceClaim, ...]:
+    """Each record once, as what the strongest question made of it."""
+    found: dict[str, EvidenceClaim] = {}
+    for ask, candidate in matched:
+        name = _name(candidate.record)
+        claim = EvidenceClaim(
+            record_id=name,
             tier=candidate.tie.tier,
             shared=candidate.record.event_until is not None,
+            kind=_KINDS[ask],
         )
-        for candidate in matched
-    }
+        found.setdefault(name, claim)
     return tuple(found.values())
 
 

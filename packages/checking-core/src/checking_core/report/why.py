@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 
-from checking_core.contracts import Answer, Axes, Expect, MatchTier, Met, Outcome, Prevention, Reason
+from checking_core.contracts import Answer, Axes, EvidenceKind, Expect, MatchTier, Met, Outcome, Prevention, Reason
 from checking_core.report.shapes import ReportedCheck
 from checking_core.report.words import counted_by_reason, moment
 
@@ -93,13 +93,15 @@ _PROVEN = "Every answer was complete, and the look began after the deadline."
 _HEADLINES: Mapping[Outcome, Callable[[ReportedCheck, Axes], str]] = {
     Outcome.BLOCKED: lambda _, axes: f"The product stopped the action{_beside_a_block(axes)}.",
     Outcome.ALERTED: lambda check, _: (
-        f"A rule of the product raised an alert that belongs to this execution{_tied(check)}."
+        f"A rule of the product raised an alert that belongs to this execution{_tied(check, EvidenceKind.ALERT)}."
     ),
     Outcome.MATCHED: lambda check, axes: (
-        f"The detection logic hits telemetry of this execution{_tied(check)}"
+        f"The detection logic hits telemetry of this execution{_tied(check, EvidenceKind.MATCH)}"
         f"{'; the product itself raised no alert' if axes.alert is Answer.NO else ''}."
     ),
-    Outcome.LOGGED: lambda check, axes: f"The raw trace of this execution is there{_tied(check)}; {_quiet(axes)}.",
+    Outcome.LOGGED: lambda check, axes: (
+        f"The raw trace of this execution is there{_tied(check, EvidenceKind.EVENT)}; {_quiet(axes)}."
+    ),
     Outcome.NONE: lambda *_: f"The source was reporting, and nothing of this execution is in it. {_PROVEN}",
     Outcome.NO_ALERT: lambda _, axes: (
         f"{_sentence(_quiet(axes))} {_PROVEN} Whether the raw trace is there was not asked."
@@ -116,8 +118,11 @@ def _beside_a_block(axes: Axes) -> str:
     return "; its rules had nothing left to see" if Answer.NO in (axes.alert, axes.rule) else ""
 
 
-def _tied(check: ReportedCheck) -> str:
-    return f", tied to it by {TIED[check.match_tier]}" if check.match_tier else ""
+def _tied(check: ReportedCheck, kind: EvidenceKind) -> str:
+    """What ties the firmest record of the headline's own kind: a trace may be tied more firmly than the alert."""
+    tiers = [record.tier for record in check.evidence if record.kind is kind and record.tier]
+    tier = min(tiers, key=list(MatchTier).index, default=check.match_tier)
+    return f", tied to it by {TIED[tier]}" if tier else ""
 
 
 def _quiet(axes: Axes) -> str:

@@ -70,7 +70,7 @@ class Claims:
         theirs = sa.select(far.c.record_id).where(far.c.check_id.in_(rivals))
         query = (
             sa.select(
-                *(_c[name] for name in ("backend", "record_id", "check_id", "tier", "shared")),
+                *(_c[name] for name in ("backend", "record_id", "check_id", "tier", "shared", "decisive")),
                 detection_executions.c.execution_result_id.label("execution_id"),
                 execution_results.c.procedure_fingerprint.label("procedure"),
             )

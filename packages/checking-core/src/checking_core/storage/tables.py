@@ -206,6 +206,7 @@ evidence_claims = sa.Table(
     sa.Column("check_id", sa.ForeignKey(detection_executions.c.id, ondelete="CASCADE"), primary_key=True),
     enum_column("tier", MatchTier, nullable=False),
     sa.Column("shared", sa.Boolean, nullable=False),
+    sa.Column("decisive", sa.Boolean, nullable=False),
     sa.Index(None, "check_id"),
 )
 

@@ -11,7 +11,16 @@ from uuid import UUID
 import msgspec
 import structlog
 
-from checking_core.contracts import Answer, CheckStatus, DetectionResult, Outcome, Timing, decode_result
+from checking_core.contracts import (
+    Answer,
+    CheckStatus,
+    DetectionResult,
+    EvidenceClaim,
+    EvidenceKind,
+    Outcome,
+    Timing,
+    decode_result,
+)
 from checking_core.errors import RejectedMessageError
 from checking_core.matching.judge import original_verdict, outranks
 from checking_core.matching.looks import next_look
@@ -39,6 +48,13 @@ __all__ = ["Gather", "Gathered"]
 log = structlog.get_logger(__name__)
 
 _KEPT_LOOKS = 20
+_PROOF = {
+    Outcome.BLOCKED: EvidenceKind.ALERT,
+    Outcome.ALERTED: EvidenceKind.ALERT,
+    Outcome.MATCHED: EvidenceKind.MATCH,
+    Outcome.LOGGED: EvidenceKind.EVENT,
+}
+"""The kind of record that each headline rests on."""
 _NO_ANSWER = (Outcome.PENDING, Outcome.NOT_RUN)
 """What only the engine knows of a check. As an answer they would leave it open, to be asked for ever."""
 
@@ -162,6 +178,7 @@ class _Batch:
                 "check_id": check["id"],
                 "tier": claim.tier,
                 "shared": claim.shared,
+                "decisive": _decides(claim, result),
             }
             for claim in result.claims
         ]
@@ -190,6 +207,11 @@ def _is_awaited(check: Row, result: DetectionResult) -> bool:
     closed_by = check["execution_metadata"].get("closed_by")
     given_up = closed_by == BY_ENGINE and check["status"] is not CheckStatus.CANCELLED
     return bool(result.id == check["task_id"] and (is_open(check["status"]) or given_up))
+
+
+def _decides(claim: EvidenceClaim, result: DetectionResult) -> bool:
+    """Whether the headline rests on this record; unknown in a plugin that does not tell what its records are."""
+    return claim.kind is None or claim.kind is _PROOF.get(_outcome(result))
 
 
 def _stands(check: Row, seen: Outcome, result: DetectionResult) -> bool:

@@ -40,7 +40,7 @@ class ClaimedRecordRules:
 
     async def test_a_claim_comes_with_the_execution_and_the_procedure_behind_it(self, store: Store) -> None:
         (check,) = await stored_checks(store, await planned(store, 1))
-        await _replace(store, [_claim(check["id"], "7:42", tier=MatchTier.HOST, shared=True)])
+        await _replace(store, [_claim(check["id"], "7:42", tier=MatchTier.HOST, shared=True, decisive=False)])
         async with store.read() as uow:
             (claim,) = await uow.claims.around("splunk", ["7:42"])
         assert claim == Claim(
@@ -51,6 +51,7 @@ class ClaimedRecordRules:
             procedure="f" * 32,
             tier=MatchTier.HOST,
             shared=True,
+            decisive=False,
         )
 
     async def test_around_a_record_lies_all_that_its_claimants_rest_on_and_who_else_claims_that(
@@ -121,7 +122,7 @@ class ClaimedRecordRules:
 
 
 def _claim(check_id: UUID, record_id: str, *, backend: str = "splunk", **fields: object) -> Row:
-    told: Row = {"tier": MatchTier.PROCESS, "shared": False, **fields}
+    told: Row = {"tier": MatchTier.PROCESS, "shared": False, "decisive": True, **fields}
     return {"backend": backend, "record_id": record_id, "check_id": check_id, **told}
 
 

@@ -370,6 +370,7 @@ def _evidence_claims(schema: str | None) -> None:
             ondelete="CASCADE",
         ),
         sa.Column("shared", sa.Boolean(), nullable=False),
+        sa.Column("decisive", sa.Boolean(), nullable=False),
         sa.PrimaryKeyConstraint("backend", "record_id", "check_id", name=op.f("pk_evidence_claims")),
         schema=schema,
     )
