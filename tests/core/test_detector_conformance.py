@@ -83,6 +83,14 @@ class NamesEveryHost(Changes):
     changes: ClassVar = {"hosts": ("ws01",)}
 
 
+class NarrowsTooMuch(HttpDetector):
+    async def search(self, request: SearchRequest) -> SearchAnswer:
+        answer = await super().search(request)
+        if not request.hosts:
+            return answer
+        return SearchAnswer(records=[record for record in answer.records if record["host"] in request.hosts])
+
+
 class HasNoTimes(Changes):
     changes: ClassVar = {"event_at": None, "created_at": None}
 
@@ -104,6 +112,7 @@ class HasNoIds(Changes):
         (KeepsQuietAboutMissingParts, "test_a_partial_answer_proves_no_miss"),
         (NamesNoHost, "test_a_record_of_another_host_is_a_near_miss"),
         (NamesEveryHost, "test_a_record_of_another_host_is_a_near_miss"),
+        (NarrowsTooMuch, "test_where_there_is_much_no_form_of_the_hosts_name_is_overlooked"),
         (HasNoTimes, "test_what_happened_before_the_attack_is_no_hit"),
         (HasNoIds, "test_two_executions_in_one_minute_on_one_host_get_their_own_record_first"),
     ],

@@ -199,6 +199,7 @@ async def test_more_than_an_answer_holds_is_asked_more_narrowly():
     assert (finding.telemetry, finding.complete, len(detector.requests)) == (Answer.YES, True, 2)
     wide, narrow = detector.requests
     assert wide.window.start < narrow.window.start
+    assert (wide.hosts, narrow.hosts) == ((), ("ws01",))
 
 
 async def test_an_alert_store_is_asked_by_host_and_then_by_rule_only_where_it_has_too_much():

@@ -20,9 +20,10 @@ class SearchRequest(msgspec.Struct, frozen=True, kw_only=True):
     ``ask`` is never ``prevention``: whether something was blocked is told by the alerts. ``query`` has its
     placeholders filled in; it is ``None`` where the alert store is asked and the author added no condition.
 
-    ``hosts`` and ``alert`` narrow a question to the alert store. They are empty at first, since one answer about
-    everything serves many looks, and filled in only where that is more than ``limit`` records: then a product that can
-    search by host, or by rule, should. A record too many does no harm, core tells them apart.
+    ``hosts`` and ``alert`` narrow a question. They are empty at first, since one answer about everything serves many
+    looks, and filled in only where that is more than ``limit`` records: then a product that can search by host, or by
+    rule, should. A record too many does no harm, core tells them apart; one too few may be the one that is wanted, so
+    search for every form of a host's name, and whatever its case.
 
     Records beyond ``limit`` are not wanted. After ``timeout`` seconds nobody waits any more. ``config`` is there for
     the plugin's own keys.

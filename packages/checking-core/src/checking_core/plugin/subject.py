@@ -66,7 +66,7 @@ class Subject(msgspec.Struct, frozen=True, kw_only=True):
             language=written,
             index=getattr(section, "index", None),
             alert=self.config.alert if ask is Ask.ALERT else None,
-            hosts=tuple(sorted(self.identity.host.names)) if ask is Ask.ALERT else (),
+            hosts=tuple(sorted(self.identity.host.names)),
             window=self.windows.alerts if ask is Ask.ALERT else self.windows.searched,
             limit=max(limit, self.config.max_results),
             timeout=self.timeout,
@@ -79,10 +79,10 @@ class Subject(msgspec.Struct, frozen=True, kw_only=True):
 
 def rungs(request: SearchRequest, now: datetime) -> list[SearchRequest]:
     """The request as it serves the most looks, then as narrow as it takes to see what this look needs."""
-    wide = msgspec.structs.replace(request, window=widened(request.window, now))
+    wide = msgspec.structs.replace(request, window=widened(request.window, now), hosts=(), alert=None)
     if request.ask is not Ask.ALERT:
         return [wide, request]
-    return [msgspec.structs.replace(wide, hosts=(), alert=None), msgspec.structs.replace(wide, alert=None), request]
+    return [wide, msgspec.structs.replace(wide, hosts=request.hosts), request]
 
 
 def subject_of(

@@ -11,7 +11,7 @@ from checking_core.contracts import Answer, Ask, Outcome, Prevention
 from checking_core.matching.record import Alert
 from checking_core.plugin.base import BaseWorker
 from checking_core.testing.builders import ENDED
-from checking_core.testing.detector_conformance.asking import Asking, answer, found_in, parsed
+from checking_core.testing.detector_conformance.asking import JUST_BEFORE, Asking, answer, found_in, limit_of, parsed
 from checking_core.testing.detector_conformance.stage import Relaxation, Stage
 
 __all__ = ["AnswerRules"]
@@ -98,7 +98,6 @@ class AnswerRules(Asking):
 
     async def test_more_than_is_handed_over_proves_nothing(self, stage: Stage, detector: BaseWorker, ask: Ask) -> None:
         self.needs(Relaxation.RECORDS)
-        most = max(getattr(detector, "records_per_search", 100), 100)
-        stage.show(ask, *(self.record(ask, id=f"other-{number}", hosts=("dc01",)) for number in range(most + 1)))
-        result = await self.look(detector, ask)
-        assert answer(result, ask) is Answer.UNKNOWN
+        others = (self.record_at(ask, JUST_BEFORE, id=f"other-{n}") for n in range(limit_of(detector) + 1))
+        stage.show(ask, *others)
+        assert answer(await self.look(detector, ask), ask) is Answer.UNKNOWN

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import cache
 from types import MappingProxyType
 from typing import Any, ClassVar
@@ -11,15 +11,19 @@ from typing import Any, ClassVar
 import msgspec
 import pytest
 
-from checking_core.contracts import Answer, Ask, DetectionResult, ParsedResults, Timing
+from checking_core.contracts import Answer, Ask, DetectionConfig, DetectionResult, ParsedResults, Timing
 from checking_core.matching.record import Alert, AnyRecord, Event, Match
 from checking_core.plugin.base import BaseWorker
+from checking_core.plugin.detector import SearchDetector
 from checking_core.settings import WorkerSettings
 from checking_core.testing.builders import ENDED, STARTED, a_task, an_execution
 from checking_core.testing.detector_conformance.stage import KitClock, Relaxation, Stage
 from checking_core.worker.run_task import run_task
 
-__all__ = ["Asking"]
+__all__ = ["JUST_BEFORE", "Asking", "answer", "found_in", "limit_of", "parsed", "timing_with"]
+
+JUST_BEFORE = STARTED - timedelta(seconds=20)
+"""So near to the attack that it is searched, and yet not part of it."""
 
 _KINDS: Mapping[Ask, type[Alert | Match | Event]] = {Ask.ALERT: Alert, Ask.RULE: Match}
 
@@ -81,6 +85,11 @@ class Asking:
             fields |= {"rule": "LSASS dump", "severity": "high", "created_at": ENDED + timedelta(seconds=30)}
         return _KINDS.get(ask, Event)(**(fields | changes))
 
+    def record_at(self, ask: Ask, moment: datetime, **changes: Any) -> AnyRecord:
+        """The same at another time; an alert was raised at once."""
+        created = {"created_at": moment} if ask is Ask.ALERT else {}
+        return self.record(ask, event_at=moment, **created, **changes)
+
     async def look(self, detector: BaseWorker, ask: Ask, **task: Any) -> DetectionResult:
         """One look, later than the one before it; keywords change its task."""
         if isinstance(detector.clock, KitClock):
@@ -122,6 +131,12 @@ def parsed(result: DetectionResult) -> ParsedResults:
     """Evidence and near misses."""
     assert isinstance(result.parsed_results, ParsedResults)
     return result.parsed_results
+
+
+def limit_of(detector: BaseWorker) -> int:
+    """Records that it hands over at most."""
+    per_search = detector.records_per_search if isinstance(detector, SearchDetector) else 0
+    return max(per_search, DetectionConfig().max_results)
 
 
 def timing_with(**changes: float) -> Timing:

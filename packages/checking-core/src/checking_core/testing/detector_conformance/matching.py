@@ -12,12 +12,10 @@ from checking_core.contracts import Answer, Ask, Reason
 from checking_core.matching.record import AnyRecord
 from checking_core.plugin.base import BaseWorker
 from checking_core.testing.builders import ENDED, STARTED
-from checking_core.testing.detector_conformance.asking import Asking, answer, found_in, parsed
+from checking_core.testing.detector_conformance.asking import JUST_BEFORE, Asking, answer, found_in, limit_of, parsed
 from checking_core.testing.detector_conformance.stage import Relaxation, Stage
 
 __all__ = ["MatchRules"]
-
-_BEFORE = STARTED - timedelta(seconds=20)
 
 
 class MatchRules(Asking):
@@ -46,6 +44,14 @@ class MatchRules(Asking):
         stage.show(ask, self.record(ask, hosts=(host,)))
         assert answer(await self.look(detector, ask), ask) is Answer.YES
 
+    async def test_where_there_is_much_no_form_of_the_hosts_name_is_overlooked(
+        self, stage: Stage, detector: BaseWorker, ask: Ask
+    ) -> None:
+        self.needs(Relaxation.RECORDS)
+        others = (self.record(ask, id=f"other-{number}", hosts=("dc01",)) for number in range(limit_of(detector)))
+        stage.show(ask, self.record(ask, hosts=("WS01.corp.example",)), *others)
+        assert answer(await self.look(detector, ask), ask) is not Answer.NO
+
     async def test_an_address_within_an_address_is_another(self, stage: Stage, detector: BaseWorker, ask: Ask) -> None:
         self.needs(Relaxation.RECORDS)
         stage.show(ask, self.record(ask, hosts=("10.1.2.33",)))
@@ -55,27 +61,27 @@ class MatchRules(Asking):
         self, stage: Stage, detector: BaseWorker, ask: Ask
     ) -> None:
         self.needs(Relaxation.RECORDS)
-        stage.show(ask, self._at(ask, _BEFORE))
+        stage.show(ask, self.record_at(ask, JUST_BEFORE))
         result = await self.look(detector, ask)
         assert answer(result, ask) is Answer.NO
         assert parsed(result).near_miss_counts.keys() <= {Reason.ALERT_OUTSIDE_WINDOW}
 
     async def test_what_happened_hours_later_is_no_hit(self, stage: Stage, detector: BaseWorker, ask: Ask) -> None:
         self.needs(Relaxation.RECORDS)
-        stage.show(ask, self._at(ask, ENDED + timedelta(hours=5)))
+        stage.show(ask, self.record_at(ask, ENDED + timedelta(hours=5)))
         assert answer(await self.look(detector, ask), ask) is Answer.NO
 
     async def test_a_clock_that_is_a_second_off_hides_nothing(
         self, stage: Stage, detector: BaseWorker, ask: Ask
     ) -> None:
         self.needs(Relaxation.RECORDS)
-        stage.show(ask, self._at(ask, STARTED - timedelta(seconds=1)))
+        stage.show(ask, self.record_at(ask, STARTED - timedelta(seconds=1)))
         assert answer(await self.look(detector, ask), ask) is Answer.YES
 
     async def test_a_time_in_another_zone_is_the_same_time(self, stage: Stage, detector: BaseWorker, ask: Ask) -> None:
         self.needs(Relaxation.RECORDS)
         zone = timezone(timedelta(hours=5, minutes=30))
-        stage.show(ask, self._at(ask, (STARTED + timedelta(seconds=1)).astimezone(zone)))
+        stage.show(ask, self.record_at(ask, (STARTED + timedelta(seconds=1)).astimezone(zone)))
         result = await self.look(detector, ask)
         assert answer(result, ask) is Answer.YES
         assert result.event_at == STARTED + timedelta(seconds=1)
@@ -99,10 +105,6 @@ class MatchRules(Asking):
         looks = (self.look(detector, ask, number=number, **step) for number, step in enumerate(steps.values()))
         results = await asyncio.gather(*looks)
         assert [found_in(result)[0] for result in results] == list(steps)
-
-    def _at(self, ask: Ask, moment: object) -> AnyRecord:
-        created = {"created_at": moment} if ask is Ask.ALERT else {}
-        return self.record(ask, event_at=moment, **created)
 
     def _of(self, ask: Ask, name: str, command: str, pid: object) -> AnyRecord:
         return self.record(ask, id=name, commands=(command,), pid=pid)
