@@ -210,3 +210,10 @@ def test_nothing_is_demanded_of_what_is_no_alert():
 
 def test_an_alert_of_which_nothing_is_demanded_may_be_any():
     assert objected(an_alert(severity=None, rule=None)) is None
+
+
+@pytest.mark.parametrize("wanted", [{"rule": "LSASS dump"}, {"rule_id": "6f1b3c1e"}, {"rule": "Endpoint Security"}])
+def test_a_rule_may_be_named_by_any_of_its_names(wanted: dict[str, str]):
+    alert = an_alert(rule="LSASS dump", rule_id="other", rule_aliases=("6f1b3c1e", "Endpoint Security"))
+    assert objected(alert, **wanted) is None
+    assert objected(alert, rule="Phishing", rule_id="7") == OTHER_RULE

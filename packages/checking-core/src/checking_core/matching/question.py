@@ -115,7 +115,8 @@ def firmest(objections: list[Objection | None]) -> Objection | None:
 
 def _other_rule(alert: Alert, question: Question) -> Objection | None:
     wanted = (question.rule, alert.rule), (question.rule_id, alert.rule_id)
-    answers = [same_name(ours, theirs) for ours, found in wanted if ours for theirs in told(found)]
+    known = [(ours, told(found, *alert.rule_aliases)) for ours, found in wanted if ours]
+    answers = [same_name(ours, theirs) for ours, names in known for theirs in names]
     if any(answers) or not (question.rule or question.rule_id):
         return None
     return Objection(Reason.ALERT_OTHER_RULE) if answers else INCOMPLETE

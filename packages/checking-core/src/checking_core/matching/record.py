@@ -26,7 +26,8 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     ``id`` is unique within the backend and the same at every look. ``hosts`` holds every name and id that the record
     gives to the host it speaks of, ``addresses`` that host's addresses. ``ancestors`` are the process ids above
     ``pid``, the nearest first. ``event_at`` is when the thing happened, on the clock of whoever recorded it; a record
-    that sums up several things has ``event_until`` as well. All times are aware. ``fields`` are shown as evidence.
+    that sums up several things has ``event_until`` as well. All times are aware. ``rule_aliases`` are other names and
+    ids of the same rule. ``fields`` are shown as evidence.
     """
 
     kind: ClassVar[EvidenceKind]
@@ -43,6 +44,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     techniques: tuple[str, ...] = ()
     rule: str | None = None
     rule_id: str | None = None
+    rule_aliases: tuple[str, ...] = ()
     event_at: datetime | None = None
     event_until: datetime | None = None
     indexed_at: datetime | None = None
