@@ -22,10 +22,12 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from checking_core.contracts import Answer, CheckStatus, DetectionResult, DetectionTask, Outcome, Reason, encode
 from checking_core.contracts import decode_task as read_task
 from checking_core.errors import BrokerUnavailableError, PublishError
+from checking_core.matching import upgrade
 from checking_core.storage import Store, migrate
 from checking_core.transport.base import Message, Outgoing
 from checking_core.transport.memory import MemorySubscription, MemoryTransport
 from checking_core.transport.topology import Topology
+from checking_server.flow.retry import retry
 
 from .conftest import Clock, Stations, hint
 
@@ -34,6 +36,10 @@ ANSWERS: dict[str, dict[str, Any]] = {
     "proven no": {"rule": Answer.NO, "outcome": Outcome.NO_ALERT},
     "not yet": {"rule": Answer.UNKNOWN, "outcome": Outcome.INCONCLUSIVE, "final": False},
 }
+
+
+def outlasts(before: Outcome, after: Outcome) -> bool:
+    return upgrade.outlasts(before, None, after, None)
 
 
 class FaultyTransport(MemoryTransport):
@@ -139,6 +145,12 @@ class Flow(RuleBasedStateMachine):
     def gather(self, limit: int, crash: bool) -> None:
         self.run(self._feed(self.responses, self.stations.gather, limit, crash))
 
+    @rule(which=st.integers(0, 9))
+    def a_person_asks_again(self, which: int) -> None:
+        closed = [check["id"] for check in self.run(self.stations.checks()) if check["completed_at"]]
+        if closed:
+            self.run(retry(self.store, [closed[which % len(closed)]], on_due=lambda: None))
+
     @rule(seconds=st.sampled_from([1, 30, 400, 4000]))
     def time_passes(self, seconds: int) -> None:
         self.clock.move(seconds)
@@ -166,13 +178,18 @@ class Flow(RuleBasedStateMachine):
 
     @invariant()
     def no_verdict_of_a_worker_is_taken_back(self) -> None:
+        """Unless a person asked again, and the answer says more; while that is open there is none."""
         if not hasattr(self, "stations"):
             return
         for check in self.run(self.stations.checks()):
+            metadata, outcome = check["execution_metadata"], check["outcome"]
+            if check["completed_at"] is None:
+                continue
             if check["id"] in self.closed:
-                assert (check["status"], check["outcome"]) == self.closed[check["id"]]
-            elif check["execution_metadata"].get("closed_by") == "worker":
-                self.closed[check["id"]] = (check["status"], check["outcome"])
+                before, asked = self.closed[check["id"]]
+                assert outcome is before or (metadata.get("retried_at") != asked and not outlasts(before, outcome))
+            if metadata.get("closed_by") == "worker":
+                self.closed[check["id"]] = (outcome, metadata.get("retried_at"))
 
     def teardown(self) -> None:
         if not hasattr(self, "stations"):

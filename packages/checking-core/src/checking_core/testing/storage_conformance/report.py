@@ -47,6 +47,16 @@ class ReportRules:
                 operation_id: {Outcome.ALERTED: 1, Outcome.PENDING: 2}
             }
 
+    async def test_checks_are_found_by_a_span_of_ids_and_by_their_execution(self, store: Store) -> None:
+        ids = sorted(await planned(store, 5))
+        (third,) = await stored_checks(store, ids[2:3])
+        async with store.read() as uow:
+            assert [row["id"] for row in await uow.checks.between(ids[1], ids[3], limit=9)] == ids[1:4]
+            assert [row["id"] for row in await uow.checks.between(ids[0], ids[4], limit=2)] == ids[:2]
+            found = await uow.checks.of_execution(third["execution_result_id"])
+            assert [row["id"] for row in found] == [third["id"]]
+            assert await uow.checks.of_execution(uuid4()) == []
+
     async def test_messages_come_back_as_they_arrived_in_the_order_of_the_runs(self, store: Store) -> None:
         operation_id = uuid4()
         messages = [link_message(operation_id, link, started_at=at(-link), raw=f'{{"n": {link}}}') for link in range(3)]
