@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 import json
 import ssl
+import subprocess
 from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -106,19 +108,40 @@ async def test_no_answer_is_an_outage_that_tells_no_address(
     assert "secret" not in str(caught.value)
 
 
-async def test_a_certificate_that_nobody_vouches_for_is_not_tried_again(
-    router: respx.Router, client: HttpClient
-) -> None:
-    def refuse(request: httpx.Request) -> httpx.Response:
-        try:
-            raise ssl.SSLCertVerificationError("self-signed")
-        except ssl.SSLError as error:
-            raise httpx.ConnectError("no") from error
+@pytest.fixture
+async def self_signed(tmp_path: Path) -> AsyncIterator[tuple[str, Path]]:
+    """The address of a product with a certificate of its own making, and that certificate."""
+    certificate, key = tmp_path / "cert.pem", tmp_path / "key.pem"
+    subject = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"]
+    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", *subject]
+    command += ["-keyout", str(key), "-out", str(certificate)]
+    await asyncio.to_thread(subprocess.run, command, check=True, capture_output=True, timeout=60)
 
-    router.get(URL).mock(side_effect=refuse)
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}")
+        await writer.drain()
+        writer.close()
+
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(certificate, key)
+    async with await asyncio.start_server(answer, "localhost", 0, ssl=context) as server:
+        yield f"https://localhost:{server.sockets[0].getsockname()[1]}", certificate
+
+
+async def test_a_certificate_that_nobody_vouches_for_is_not_tried_again(self_signed: tuple[str, Path]) -> None:
+    client = HttpClient(self_signed[0], HttpSettings())
     with pytest.raises(FatalDetectionError, match="ca_cert") as caught:
         await client.ask("GET", "")
+    await client.close()
     assert caught.value.reason is Reason.BACKEND_UNREACHABLE
+
+
+async def test_a_certificate_is_trusted_when_its_authority_is_named(self_signed: tuple[str, Path]) -> None:
+    address, certificate = self_signed
+    client = HttpClient(address, HttpSettings(ca_cert=certificate))
+    assert (await client.ask("GET", "")).json() == {}
+    await client.close()
 
 
 async def test_a_file_of_authorities_that_is_none_is_told(tmp_path: Path) -> None:
