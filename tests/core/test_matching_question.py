@@ -125,6 +125,9 @@ def test_a_severity_is_a_word_of_the_product_or_something_to_compare_with(severi
         ({"rule": "a", "rule_id": "r-1"}, {"rule": "b", "rule_id": "r-2"}, OTHER_RULE),
         ({"rule": "a", "rule_id": "r-1"}, {"rule": "b", "rule_id": None}, OTHER_RULE),
         ({"rule": "a", "rule_id": "r-1"}, {"rule": None, "rule_id": None}, INCOMPLETE),
+        ({"rule": "a"}, {"rule": None, "rule_aliases": ("r-1", "A")}, None),
+        ({"rule": "a"}, {"rule": None, "rule_aliases": ("r-1",)}, INCOMPLETE),
+        ({"rule_id": "r-1"}, {"rule_id": "r-2", "rule_aliases": ("r-3",)}, OTHER_RULE),
     ],
 )
 def test_the_rule_that_is_named_is_the_one_that_counts(asked, told, objection):

@@ -114,12 +114,12 @@ def firmest(objections: list[Objection | None]) -> Objection | None:
 
 
 def _other_rule(alert: Alert, question: Question) -> Objection | None:
-    wanted = (question.rule, alert.rule), (question.rule_id, alert.rule_id)
-    known = [(ours, told(found, *alert.rule_aliases)) for ours, found in wanted if ours]
-    answers = [same_name(ours, theirs) for ours, names in known for theirs in names]
-    if any(answers) or not (question.rule or question.rule_id):
+    both = (question.rule, alert.rule), (question.rule_id, alert.rule_id)
+    wanted = [(ours, theirs) for ours, theirs in both if ours]
+    names = [(ours, name) for ours, theirs in wanted for name in told(theirs, *alert.rule_aliases)]
+    if not wanted or any(same_name(ours, name) for ours, name in names):
         return None
-    return Objection(Reason.ALERT_OTHER_RULE) if answers else INCOMPLETE
+    return Objection(Reason.ALERT_OTHER_RULE) if any(told(theirs) for _, theirs in wanted) else INCOMPLETE
 
 
 def same_name(wanted: str, found: str) -> bool:
