@@ -10,6 +10,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+import sqlalchemy as sa
 import structlog
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -208,6 +209,27 @@ async def test_two_gatherers_at_a_time_find_the_same_doubts(stations: Stations, 
     async with asyncio.timeout(60):
         await asyncio.gather(*(stations.gathers(hit(task, *claims(WEAK, "a", "b"))) for task in tasks))
     assert await flagged(stations, *tasks) == [True, True, True]
+
+
+async def test_what_rests_on_nothing_costs_nothing(stations: Stations, pair: Sequence[DetectionTask]) -> None:
+    """Of a check that was asked before it has to be asked whether it rested on something; nothing is ever locked."""
+    one, other = pair
+    assert await statements(stations, seen_once(one), hit(other)) == 0
+    assert await statements(stations, hit(await next_look(stations))) == 1
+
+
+async def statements(stations: Stations, *answers: DetectionResult) -> int:
+    """How many statements about claims it takes to gather answers."""
+    told: list[str] = []
+
+    def note(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        told.append(statement)
+
+    engine = stations.store._writer.sync_engine
+    sa.event.listen(engine, "before_cursor_execute", note)
+    await stations.gathers(*answers)
+    sa.event.remove(engine, "before_cursor_execute", note)
+    return sum("evidence_claims" in statement or "advisory" in statement for statement in told)
 
 
 # --- whatever the order ------------------------------------------------------------------------------------------
