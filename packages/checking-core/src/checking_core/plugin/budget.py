@@ -20,31 +20,31 @@ class Budget:
     Args:
         at_once: searches at a time; ``None``: any number.
         per_minute: searches a minute; ``None``: any number.
-        patience: seconds for which a search waits for its place. Longer waits belong to the store, where they cost a
-            row and no worker.
     """
 
-    def __init__(self, at_once: int | None, per_minute: float | None, *, patience: float = 10.0) -> None:
+    def __init__(self, at_once: int | None, per_minute: float | None) -> None:
         self._places: list[AbstractAsyncContextManager[None]] = []
         if at_once:
             self._places.append(asyncio.Semaphore(at_once))
         if per_minute:
             self._places.append(AsyncLimiter(per_minute))
-        self._patience = patience
 
     @asynccontextmanager
-    async def place(self) -> AsyncIterator[None]:
+    async def place(self, patience: float) -> AsyncIterator[None]:
         """Hold a place.
+
+        Args:
+            patience: seconds to wait for one. Longer waits belong to the store, where they cost a row and no worker.
 
         Raises:
             BackendRateLimitedError: none became free in time; it was us who held back, and a later look asks again.
         """
         async with AsyncExitStack() as held:
             try:
-                async with asyncio.timeout(self._patience):
+                async with asyncio.timeout(patience):
                     for place in self._places:
                         await held.enter_async_context(place)
             except TimeoutError:
-                words = f"its budget of searches is used up, no place within {self._patience:g} s"
+                words = f"its budget of searches is used up, no place within {patience:g} s"
                 raise BackendRateLimitedError(words, retry_after=timedelta(minutes=1)) from None
             yield

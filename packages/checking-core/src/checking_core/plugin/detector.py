@@ -190,7 +190,8 @@ class SearchDetector(BaseWorker):
 
     async def _searched(self, request: SearchRequest) -> Reply:
         """One search, translated."""
-        answer = await self._spared(partial(self.search, request), request.timeout, self._budget.place())
+        place = self._budget.place(request.timeout / 2)
+        answer = await self._spared(partial(self.search, request), request.timeout, place)
         if not isinstance(answer, SearchAnswer):
             raise FatalDetectionError(f"search returned {type(answer).__name__} instead of SearchAnswer")
         return reply_to(request, answer, self.normalise)
