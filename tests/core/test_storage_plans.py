@@ -1,13 +1,22 @@
 """An index serves every statement of the flow and of a report, so that they cost the same among a million rows."""
 
 import re
+from uuid import UUID
 
 import asyncpg
 import pytest
 import sqlalchemy as sa
 from tests.services import fresh_database
 
-from checking_core.storage import Store, migrate
+from checking_core.contracts import CheckStatus, Outcome
+from checking_core.storage import Paging, Store, migrate
+from checking_core.storage.filters import (
+    CheckFilter,
+    Detected,
+    ExecutionFilter,
+    ExecutionOrder,
+    ResultFilter,
+)
 from checking_core.testing.storage_conformance.rows import (
     START,
     add,
@@ -137,4 +146,57 @@ async def test_attribution_finds_claims_by_record_and_by_check(store):
     assert "ix_evidence_claims_check_id" in plan
     assert re.search(r"pk_evidence_claims|sqlite_autoindex_evidence_claims_1", plan)
     assert "ix_detection_results_detection_execution_id_created_at" in plan
+    assert not WHOLE_TABLE.search(plan)
+
+
+OPERATION = UUID(int=7)
+LISTS = [
+    ("executions", ExecutionFilter(), "execution_results_started_at"),
+    ("executions", ExecutionFilter(operation_id=OPERATION), "execution_results_operation_id_started_at"),
+    ("executions", ExecutionFilter(host="ws01"), "execution_results_agent_host_started_at"),
+    ("executions", ExecutionFilter(technique="T1033"), "execution_results_technique_id_started_at"),
+    ("executions", ExecutionFilter(link_id=OPERATION), r"uq_execution_results_link|autoindex_execution_results_2"),
+    ("checks", CheckFilter(), "detection_executions_created_at"),
+    ("checks", CheckFilter(operation_id=OPERATION), "detection_executions_operation_id_status"),
+    ("checks", CheckFilter(execution_id=OPERATION), "detection_executions_execution_result_id"),
+    ("checks", CheckFilter(outcomes=[Outcome.NONE]), "detection_executions_outcome_created_at"),
+    ("checks", CheckFilter(statuses=[CheckStatus.FAILED]), "detection_executions_outcome_created_at"),
+    ("checks", CheckFilter(retryable=True), "detection_executions_outcome_created_at"),
+    ("checks", CheckFilter(statuses=[CheckStatus.PENDING]), "detection_executions_outcome_created_at"),
+    ("checks", CheckFilter(ran=ExecutionFilter(host="ws01")), "execution_results_agent_host_started_at"),
+    ("results", ResultFilter(), "detection_results_created_at"),
+    ("results", ResultFilter(check_id=OPERATION), "detection_results_detection_execution_id_created_at"),
+    ("results", ResultFilter(outcomes=[Outcome.NONE]), "detection_results_outcome_created_at"),
+    ("results", ResultFilter(detected=Detected.NO), "detection_results_detected_created_at"),
+    ("results", ResultFilter(of=CheckFilter(operation_id=OPERATION)), "detection_executions_operation_id_status"),
+]
+
+
+@pytest.mark.parametrize(("name", "wanted", "index"), LISTS)
+async def test_a_list_reads_what_its_filter_selects(store, name, wanted, index):
+    await planned(store, 1)
+
+    async def listed():
+        async with store.read() as uow:
+            await getattr(uow, name).list(Paging(), wanted)
+
+    plan = await plan_of(store, store._reader, listed())
+    assert re.search(index, plan)
+    assert not WHOLE_TABLE.search(plan)
+
+
+@pytest.mark.parametrize("order", ExecutionOrder)
+async def test_a_cursor_begins_where_its_page_ended(store, order):
+    for _ in range(2):
+        await planned(store, 1)
+    async with store.read() as uow:
+        first = await uow.executions.list(Paging(size=1), order=order)
+
+    async def second():
+        async with store.read() as uow:
+            assert len((await uow.executions.list(Paging(size=1, after=first.next), order=order)).items) == 1
+
+    plan = await plan_of(store, store._reader, second())
+    column = order.removeprefix("-")
+    assert re.search(rf"Index Cond: \(+{column}\)?(::text)? [<>]|\({column}[<>]\?\)|\(\({column},id\)[<>]", plan), plan
     assert not WHOLE_TABLE.search(plan)

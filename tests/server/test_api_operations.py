@@ -38,7 +38,7 @@ def happened(stations: Any, clock: Any, link: Callable[..., bytes]) -> Callable[
 async def test_an_empty_store_has_an_empty_list(client: httpx.AsyncClient) -> None:
     answer = await client.get(OPERATIONS)
     assert answer.status_code == 200
-    assert answer.json() == {"items": [], "total": 0, "total_is_minimum": False, "page": 1, "size": 100}
+    assert answer.json() == {"items": [], "total": 0, "total_is_minimum": False, "page": 1, "size": 100, "next": None}
 
 
 async def test_the_newest_operation_comes_first(client: httpx.AsyncClient, happened: Any) -> None:

@@ -14,6 +14,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from checking_core.contracts import CheckStatus, Outcome
 from checking_core.storage.batch import Insert, Update, insert_rows, one_of, update_rows
+from checking_core.storage.filters import ANY_CHECK, CheckFilter, CheckOrder, checks_where
+from checking_core.storage.listing import FIRST_PAGE, Page, Paging, page_of
 from checking_core.storage.shares import fair_shares
 from checking_core.storage.tables import detection_executions, execution_results
 
@@ -273,6 +275,21 @@ class Checks:
         await self._connection.execute(query)
 
     # --- report --------------------------------------------------------------------------------------------
+
+    async def get(self, key: UUID) -> sa.RowMapping | None:
+        """One check."""
+        query = sa.select(detection_executions).where(_c.id == key)
+        return (await self._connection.execute(query)).mappings().one_or_none()
+
+    async def list(
+        self,
+        paging: Paging = FIRST_PAGE,
+        wanted: CheckFilter = ANY_CHECK,
+        order: CheckOrder = CheckOrder.NEWEST,
+    ) -> Page:
+        """A page of checks. Raises ``RejectedMessageError`` for a wrong cursor."""
+        rows, where = sa.select(detection_executions), checks_where(wanted)
+        return await page_of(self._connection, detection_executions, rows, where, sort=order, paging=paging)
 
     async def between(self, first: UUID, last: UUID, *, limit: int) -> Sequence[sa.RowMapping]:
         """Checks with ids from the first to the last: how a check is found by the beginning of its id."""

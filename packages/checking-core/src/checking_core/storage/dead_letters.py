@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from uuid_utils.compat import uuid7
 
 from checking_core.storage.batch import one_of
-from checking_core.storage.listing import Page, page_of
+from checking_core.storage.listing import FIRST_PAGE, Page, Paging, page_of
 from checking_core.storage.tables import dead_letters
 
 __all__ = ["DeadLetters"]
@@ -37,12 +37,10 @@ class DeadLetters:
             insert = sqlite.insert if self._connection.dialect.name == "sqlite" else postgresql.insert
             await self._connection.execute(insert(dead_letters).on_conflict_do_nothing(), rows)
 
-    async def list(self, *, page: int = 1, size: int = 100, reason: str = "") -> Page:
+    async def list(self, paging: Paging = FIRST_PAGE, *, reason: str = "") -> Page:
         """A page of dead letters, newest first; with a text those that have it in their reason."""
-        order = (dead_letters.c.created_at.desc(), dead_letters.c.id.desc())
-        return await page_of(
-            self._connection, sa.select(dead_letters).where(_told(reason)), order, page=page, size=size
-        )
+        rows, where = sa.select(dead_letters), [_told(reason)]
+        return await page_of(self._connection, dead_letters, rows, where, sort="-created_at", paging=paging)
 
     async def ids(self, reason: str = "") -> Sequence[UUID]:
         """All that there are, oldest first; with a text those that have it in their reason."""

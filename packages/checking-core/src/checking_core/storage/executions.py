@@ -14,6 +14,8 @@ from sqlalchemy.sql.expression import ColumnCollection
 
 from checking_core.contracts import ExecutionFacts, LinkMessage, execution_id_of
 from checking_core.storage.batch import Insert, insert_rows, one_of
+from checking_core.storage.filters import ANY_EXECUTION, ExecutionFilter, ExecutionOrder, executions_where
+from checking_core.storage.listing import FIRST_PAGE, Page, Paging, page_of
 from checking_core.storage.tables import execution_results, operations
 
 __all__ = ["Executions", "told_order"]
@@ -48,11 +50,11 @@ class Executions:
             written |= revised
         return written
 
-    async def _write(self, rows: list[dict[str, Any]]) -> dict[UUID, int]:
+    async def _write(self, rows: Sequence[dict[str, Any]]) -> dict[UUID, int]:
         result = await insert_rows(self._connection, execution_results, rows, _or_revise)
         return {row.id: row.revision for row in result}
 
-    async def _note_repeated(self, rows: list[dict[str, Any]]) -> None:
+    async def _note_repeated(self, rows: Sequence[dict[str, Any]]) -> None:
         """Remember when a result was last told, so that what was told before it stays older."""
         await insert_rows(self._connection, execution_results, rows, _or_note)
 
@@ -85,6 +87,21 @@ class Executions:
             .where(one_of(self._connection, execution_results.c.id, ids))
         )
         return {row["id"]: row for row in (await self._connection.execute(query)).mappings()}
+
+    async def get(self, key: UUID) -> sa.RowMapping | None:
+        """One execution with its output, without the message that told of it."""
+        query = sa.select(*_SLIM, execution_results.c.result_data).where(execution_results.c.id == key)
+        return (await self._connection.execute(query)).mappings().one_or_none()
+
+    async def list(
+        self,
+        paging: Paging = FIRST_PAGE,
+        wanted: ExecutionFilter = ANY_EXECUTION,
+        order: ExecutionOrder = ExecutionOrder.NEWEST,
+    ) -> Page:
+        """A page of executions without the bulky columns. Raises ``RejectedMessageError`` for a wrong cursor."""
+        rows, where = sa.select(*_SLIM), executions_where(wanted)
+        return await page_of(self._connection, execution_results, rows, where, sort=order, paging=paging)
 
     async def of_operation(self, operation_id: UUID) -> Sequence[sa.RowMapping]:
         """Every execution of an operation in the order they started, without the bulky columns."""

@@ -13,7 +13,8 @@ from uuid_utils.compat import uuid7
 
 from checking_core.contracts import LinkMessage
 from checking_core.storage.batch import Insert, insert_rows
-from checking_core.storage.listing import Page, page_of
+from checking_core.storage.filters import ANY_OPERATION, OperationFilter, OperationOrder, operations_where
+from checking_core.storage.listing import FIRST_PAGE, Page, Paging, page_of
 from checking_core.storage.tables import operations
 
 __all__ = ["Operations"]
@@ -75,13 +76,15 @@ class Operations:
         query = sa.select(operations).where(where).order_by(operations.c.created_at.desc(), operations.c.id.desc())
         return (await self._connection.execute(query)).mappings().all()
 
-    async def list(self, *, page: int = 1, size: int = 100, state: str | None = None) -> Page:
-        """A page of operations, newest first."""
-        query = sa.select(operations)
-        if state is not None:
-            query = query.where(operations.c.state == state)
-        order = (operations.c.created_at.desc(), operations.c.id.desc())
-        return await page_of(self._connection, query, order, page=page, size=size)
+    async def list(
+        self,
+        paging: Paging = FIRST_PAGE,
+        wanted: OperationFilter = ANY_OPERATION,
+        order: OperationOrder = OperationOrder.NEWEST,
+    ) -> Page:
+        """A page of operations. Raises ``RejectedMessageError`` for a cursor of another list."""
+        rows, where = sa.select(operations), operations_where(wanted)
+        return await page_of(self._connection, operations, rows, where, sort=order, paging=paging)
 
 
 def _or_complete(statement: Insert) -> sa.Executable:

@@ -11,6 +11,8 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from checking_core.storage.batch import Insert, insert_rows, one_of
+from checking_core.storage.filters import ANY_RESULT, ResultFilter, ResultOrder, results_where
+from checking_core.storage.listing import FIRST_PAGE, Page, Paging, page_of
 from checking_core.storage.tables import detection_executions, detection_results
 
 __all__ = ["Results", "newest_of"]
@@ -28,6 +30,21 @@ class Results:
         if rows:
             dated = [{"created_at": self._now, **row} for row in sorted(rows, key=lambda row: row["id"])]
             await insert_rows(self._connection, detection_results, dated, Insert.on_conflict_do_nothing)
+
+    async def get(self, key: UUID) -> sa.RowMapping | None:
+        """One result, with what the backend answered."""
+        query = _with_check(detection_results).where(detection_results.c.id == key)
+        return (await self._connection.execute(query)).mappings().one_or_none()
+
+    async def list(
+        self,
+        paging: Paging = FIRST_PAGE,
+        wanted: ResultFilter = ANY_RESULT,
+        order: ResultOrder = ResultOrder.NEWEST,
+    ) -> Page:
+        """A page of results, ``raw_response`` left out. Raises ``RejectedMessageError`` for a wrong cursor."""
+        rows, where = _with_check(*_SLIM), results_where(wanted)
+        return await page_of(self._connection, detection_results, rows, where, sort=order, paging=paging)
 
     async def current_of_operation(self, operation_id: UUID) -> Sequence[sa.RowMapping]:
         """Every check of an operation with its current result, if it has one; ``raw_response`` left out."""
@@ -69,6 +86,15 @@ def newest_of(check_id: sa.ColumnElement[UUID]) -> sa.ScalarSelect[UUID]:
         .order_by(any_of_check.created_at.desc(), any_of_check.id.desc())
         .limit(1)
         .scalar_subquery()
+    )
+
+
+def _with_check(*told: Any) -> sa.Select[Any]:
+    """Results, and of which operation, execution, expectation and backend they are."""
+    check = detection_executions.c
+    about = (check.operation_id, check.execution_result_id, check.expectation_id)
+    return sa.select(*told, *about, check.detection_type, check.detection_platform).join(
+        detection_executions, check.id == detection_results.c.detection_execution_id
     )
 
 

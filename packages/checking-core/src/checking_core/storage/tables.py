@@ -106,9 +106,11 @@ execution_results = sa.Table(
     sa.Column("raw_message", sa.Text),
     _time("reported_at", nullable=False),  # the message's own time: decides which of two revisions is later
     _time("created_at", nullable=False),
-    sa.UniqueConstraint("operation_id", "link_id"),
+    sa.UniqueConstraint("link_id", "operation_id"),  # in this order it finds a link without its operation as well
     sa.Index(None, "operation_id", "started_at"),
-    sa.Index(None, "created_at"),
+    sa.Index(None, "started_at"),
+    sa.Index(None, "agent_host", "started_at"),
+    sa.Index(None, "technique_id", "started_at"),
 )
 
 detection_executions = sa.Table(
@@ -140,6 +142,8 @@ detection_executions = sa.Table(
     sa.CheckConstraint("look >= 1 AND dispatches >= 0", name="counts_positive"),
     sa.Index(None, "execution_result_id"),
     sa.Index(None, "operation_id", "status"),
+    sa.Index(None, "created_at"),
+    sa.Index(None, "outcome", "created_at"),
     sa.Index(
         "ix_detection_executions_due",
         "detection_platform",
@@ -196,6 +200,8 @@ detection_results = sa.Table(
     _time("created_at", nullable=False),
     sa.Index(None, "detection_execution_id", "created_at"),
     sa.Index(None, "created_at"),
+    sa.Index(None, "outcome", "created_at"),
+    sa.Index(None, "detected", "created_at"),
 )
 
 evidence_claims = sa.Table(

@@ -46,6 +46,11 @@ class UtcDateTime(sa.types.TypeDecorator[datetime]):
     impl = sa.DateTime(timezone=True).with_variant(_Text, "sqlite")
     cache_ok = True
 
+    @property
+    def python_type(self) -> type[datetime]:
+        """See ``sqlalchemy.types.TypeEngine``."""
+        return datetime
+
     def process_bind_param(self, value: datetime | None, dialect: sa.Dialect) -> datetime | None:
         """Refuse naive times; drop the offset where the database would."""
         if value is None:

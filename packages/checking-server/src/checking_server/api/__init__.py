@@ -5,9 +5,9 @@ module         what it holds
 ============== ===================================================================================
 app            the application: routes, error map and middleware put together
 health         routes of health; ``checkup`` asks the parts
-operations     routes of operations
+operations     routes of operations; so ``executions``, ``checks`` (detection executions) and ``results``
 schemas        what is answered, a struct for each kind of row
-listing        how a page is asked for, and the shape it comes in
+listing        how a page is asked for, and the shape it comes in; ``filters`` what it is narrowed to
 problems       every error as problem+json: the one place where an error becomes a status
 middleware     request id, times and the access log
 guards         who may ask

@@ -13,9 +13,10 @@ from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin
 
 from checking_core.storage import Store
-from checking_server.api import health, operations
+from checking_server.api import checks, executions, health, operations, results
 from checking_server.api.checkup import Checkup
 from checking_server.api.guards import LOOPBACK_NAMES, named
+from checking_server.api.listing import paging
 from checking_server.api.middleware import RequestTrace
 from checking_server.api.problems import problem_response
 
@@ -45,8 +46,12 @@ def create_app(
     """
     version_1 = Router(
         BASE_PATH,
-        route_handlers=[health.router, operations.router],
-        dependencies={"store": _given(store), "checkup": _given(checkup)},
+        route_handlers=[health.router, operations.router, executions.router, checks.router, results.router],
+        dependencies={
+            "store": _given(store),
+            "checkup": _given(checkup),
+            "paging": Provide(paging, sync_to_thread=False),
+        },
         guards=[named(names)],
     )
     app = Litestar(

@@ -6,28 +6,46 @@ from collections.abc import Mapping
 from typing import Annotated, Any, TypeAlias, TypeVar
 
 import msgspec
-from litestar.params import QueryParameter
+from litestar.params import PathParameter, QueryParameter
 
-from checking_core.storage import Page
+from checking_core.errors import RejectedMessageError
+from checking_core.storage import Page, Paging
 
-__all__ = ["Listing", "PageNumber", "PageSize", "columns", "listing"]
+__all__ = ["Hours", "Listing", "columns", "listing", "paging"]
 
 Items = TypeVar("Items", bound="Listing")
 
-PageNumber: TypeAlias = Annotated[int, QueryParameter(ge=1, le=1_000_000, description="Page of the list, from 1")]
-PageSize: TypeAlias = Annotated[int, QueryParameter(ge=1, le=1_000, description="Items on a page")]
+Hours: TypeAlias = Annotated[int, PathParameter(ge=1, le=87_600, description="Hours back from now, ten years at most")]
+
+_Number: TypeAlias = Annotated[int, QueryParameter(ge=1, le=1_000_000, description="Page of the list, from 1")]
+_Size: TypeAlias = Annotated[int, QueryParameter(ge=1, le=1_000, description="Items on a page")]
+_After: TypeAlias = Annotated[
+    str | None,
+    QueryParameter(
+        max_length=3_000, description="The `next` of another page: the page behind it, however deep it lies"
+    ),
+]
+
+
+def paging(page: _Number = 1, size: _Size = 100, after: _After = None) -> Paging:
+    """The page that a request asks for; a dependency of every list."""
+    if after is not None and page > 1:
+        raise RejectedMessageError("page", "goes without `after`: a cursor says where its page begins")
+    return Paging(page=page, size=size, after=after)
 
 
 class Listing(msgspec.Struct, frozen=True, kw_only=True):
     """A page of a list; a subclass for each kind adds the ``items``.
 
-    ``total`` counts what the filters select, exactly up to 10,000; beyond, ``total_is_minimum`` is true.
+    ``total`` counts what the filters select, exactly up to 10,000; beyond, ``total_is_minimum`` is true. ``next`` asks
+    for the page behind this one as ``after``; there is none behind the last.
     """
 
     total: int
     total_is_minimum: bool
     page: int
     size: int
+    next: str | None
 
 
 def listing(page: Page, kind: type[Items]) -> Items:

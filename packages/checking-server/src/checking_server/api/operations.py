@@ -8,40 +8,44 @@ from uuid import UUID
 
 import msgspec
 from litestar import Router, get
-from litestar.di import NamedDependency
+from litestar.di import NamedDependency, Provide
 from litestar.params import FromPath, PathParameter, QueryParameter
+from sqlalchemy import RowMapping
 
 from checking_core.contracts import identity
 from checking_core.errors import NotFoundError
-from checking_core.storage import Store
-from checking_server.api.listing import PageNumber, PageSize, columns, listing
+from checking_core.storage import Paging, Store
+from checking_core.storage.filters import OperationFilter, OperationOrder
+from checking_server.api.filters import operation_filter
+from checking_server.api.listing import columns, listing
 from checking_server.api.problems import problems
 from checking_server.api.schemas import Operation, Operations
 
-__all__ = ["router"]
+__all__ = ["SOURCE", "found_operation", "router"]
 
-_SOURCE = "caldera"
+SOURCE = "caldera"
+"""Where ids come from that a request names without saying whose they are."""
 
 
 @get("/", responses=problems())
 async def list_operations(
     store: NamedDependency[Store],
-    page: PageNumber = 1,
-    size: PageSize = 100,
-    in_state: Annotated[
-        str | None, QueryParameter(name="state", max_length=1_000, description="Only those in this state")
-    ] = None,
+    paging: NamedDependency[Paging],
+    wanted: NamedDependency[OperationFilter],
+    sort: Annotated[
+        OperationOrder, QueryParameter(description="Order; a minus before it for the greatest first")
+    ] = OperationOrder.NEWEST,
 ) -> Operations:
     """Operations, newest first."""
     async with store.read() as uow:
-        found = await uow.operations.list(page=page, size=size, state=in_state)
-    return listing(found, Operations)
+        page = await uow.operations.list(paging, wanted, sort)
+    return listing(page, Operations)
 
 
 @get("/{key:str}", responses=problems(HTTPStatus.NOT_FOUND))
 async def get_operation(store: NamedDependency[Store], key: FromPath[UUID]) -> Operation:
     """One operation by its ``id`` here or by its ``operation_id``."""
-    return await _found(store, key)
+    return msgspec.convert(columns(await found_operation(store, key)), Operation)
 
 
 @get("/by-caldera-id/{caldera_id:str}", responses=problems(HTTPStatus.NOT_FOUND))
@@ -50,17 +54,21 @@ async def get_operation_by_caldera_id(
     caldera_id: Annotated[str, PathParameter(description="As Caldera shows it, a UUID or not")],
 ) -> Operation:
     """One operation by the id it has in Caldera."""
-    return await _found(store, identity(_SOURCE, caldera_id))
+    return msgspec.convert(columns(await found_operation(store, identity(SOURCE, caldera_id))), Operation)
 
 
-async def _found(store: Store, key: UUID) -> Operation:
+async def found_operation(store: Store, key: UUID) -> RowMapping:
+    """The operation with this ``id`` or ``operation_id``. Raises ``NotFoundError``."""
     async with store.read() as uow:
         row = await uow.operations.get(key)
     if row is None:
         raise NotFoundError("there is no operation with this id")
-    return msgspec.convert(columns(row), Operation)
+    return row
 
 
 router = Router(
-    "/operations", route_handlers=[list_operations, get_operation, get_operation_by_caldera_id], tags=["operations"]
+    "/operations",
+    route_handlers=[list_operations, get_operation, get_operation_by_caldera_id],
+    dependencies={"wanted": Provide(operation_filter, sync_to_thread=False)},
+    tags=["operations"],
 )

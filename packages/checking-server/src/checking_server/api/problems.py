@@ -129,8 +129,13 @@ def _of_framework(error: HTTPException, request: Request[Any, Any, Any]) -> _Ans
 def _field(item: Mapping[str, str], request: Request[Any, Any, Any]) -> str:
     """The name that the caller gave; a handler's own name for it may be another one."""
     key = item.get("key", "$")
-    parameter = request.route_handler.parsed_fn_signature.parameters.get(key)
-    return getattr(parameter and parameter.kwarg_definition, "name", None) or key
+    handler = request.route_handler
+    signatures = [
+        handler.parsed_fn_signature,
+        *(given.parsed_fn_signature for given in handler.resolve_dependencies().values()),
+    ]
+    found = (signature.parameters[key].kwarg_definition for signature in signatures if key in signature.parameters)
+    return next((name for name in (getattr(one, "name", None) for one in found) if name), key)
 
 
 def _invalid(*errors: FieldError) -> _Answer:

@@ -39,10 +39,11 @@ async def list_letters(
 ) -> None:
     """List dead letters, newest first: since when, from which queue, why."""
     from checking_core.report.escape import shortened
+    from checking_core.storage import Paging
     from checking_server.commands.terminal import cell, say, table, terminal
 
     async with _store() as store, store.read() as uow:
-        page = await uow.dead_letters.list(size=limit, reason=reason)
+        page = await uow.dead_letters.list(Paging(size=limit), reason=reason)
     lines = table("Id", "Since", "Queue", "Reason", whole=("Id", "Since"))
     for row in page.items:
         words = (str(row["id"]), _since(row), row["queue"], shortened(row["reason"], _LONGEST_REASON))

@@ -10,7 +10,7 @@ from checking_core.contracts.text import clean
 from checking_core.errors import NotFoundError
 from checking_core.report import Counts, OperationLine, OperationReport, OperationsReport, Summary
 from checking_core.report.escape import shortened, visible
-from checking_core.storage import Store, UnitOfWork
+from checking_core.storage import Paging, Store, UnitOfWork
 from checking_server.flow.reported import reported_lines, reported_operation
 from checking_server.flow.rows import Row
 
@@ -51,7 +51,7 @@ async def report(store: Store, operation_key: str) -> OperationReport:
 async def overview(store: Store, *, size: int = 50) -> OperationsReport:
     """The newest operations with their counts, at most ``size``. Raises ``StoreUnavailableError``."""
     async with store.read() as uow:
-        page = await uow.operations.list(size=size)
+        page = await uow.operations.list(Paging(size=size))
         ids = [row["operation_id"] for row in page.items]
         executions = await uow.statistics.executions(ids)
         outcomes = await uow.statistics.outcomes(ids)
@@ -77,7 +77,7 @@ async def find_operation(uow: UnitOfWork, key: str) -> tuple[Row, str]:
     if (row := await _by_id(uow, key)) is not None:
         return row, ""
     if key == LATEST:
-        page = await uow.operations.list(size=1)
+        page = await uow.operations.list(Paging(size=1))
         if page.items:
             return page.items[0], ""
     named = await uow.operations.named(key)
@@ -103,7 +103,7 @@ def _remark(named: Sequence[Row]) -> str:
 
 
 async def _not_found(uow: UnitOfWork, key: str) -> str:
-    known = [row["name"] for row in (await uow.operations.list(size=_NAMES_SEARCHED)).items]
+    known = [row["name"] for row in (await uow.operations.list(Paging(size=_NAMES_SEARCHED))).items]
     if not known:
         return "no operation is stored yet: checking ingest FILE"
     near = [

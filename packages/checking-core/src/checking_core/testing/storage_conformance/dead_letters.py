@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import Any
 from uuid import uuid4
 
-from checking_core.storage import Page, Store
+from checking_core.storage import Page, Paging, Store
 from checking_core.storage.listing import COUNTED
 from checking_core.storage.tables import dead_letters
 from checking_core.testing.storage_conformance.rows import MovableClock, at, dump
@@ -108,4 +108,4 @@ async def _add(store: Store, *letters: dict[str, Any]) -> None:
 
 async def _page(store: Store, *, page: int, size: int) -> Page:
     async with store.read() as uow:
-        return await uow.dead_letters.list(page=page, size=size)
+        return await uow.dead_letters.list(Paging(page=page, size=size))

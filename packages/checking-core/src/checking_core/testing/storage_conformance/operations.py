@@ -8,7 +8,8 @@ from uuid import uuid4
 
 import pytest
 
-from checking_core.storage import Store
+from checking_core.storage import Paging, Store
+from checking_core.storage.filters import OperationFilter
 from checking_core.storage.tables import operations
 from checking_core.testing.storage_conformance.rows import (
     MovableClock,
@@ -82,8 +83,8 @@ class OperationRules:
             state = "finished" if position % 2 else "running"
             await accept(store, [operation_message(operation_id, told=10, state=state)])
         async with store.read() as uow:
-            pages = [await uow.operations.list(page=page, size=2) for page in (1, 2, 3, 4)]
-            finished = await uow.operations.list(state="finished")
+            pages = [await uow.operations.list(Paging(page=page, size=2)) for page in (1, 2, 3, 4)]
+            finished = await uow.operations.list(wanted=OperationFilter(state="finished"))
         listed = [row["operation_id"] for page in pages for row in page.items]
         assert listed == [ids[4], *sorted(ids[2:4], key=listed.index), *sorted(ids[:2], key=listed.index)]
         assert [(page.total, page.total_is_minimum, len(page.items)) for page in pages] == [

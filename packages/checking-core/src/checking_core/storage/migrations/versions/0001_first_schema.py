@@ -112,16 +112,34 @@ def _execution_results(schema: str | None) -> None:
             ondelete="CASCADE",
         ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_execution_results")),
-        sa.UniqueConstraint("operation_id", "link_id", name=op.f("uq_execution_results_operation_id_link_id")),
+        sa.UniqueConstraint("link_id", "operation_id", name=op.f("uq_execution_results_link_id_operation_id")),
         schema=schema,
     )
     op.create_index(
-        op.f("ix_execution_results_created_at"), "execution_results", ["created_at"], unique=False, schema=schema
+        op.f("ix_execution_results_agent_host_started_at"),
+        "execution_results",
+        ["agent_host", "started_at"],
+        unique=False,
+        schema=schema,
     )
     op.create_index(
         op.f("ix_execution_results_operation_id_started_at"),
         "execution_results",
         ["operation_id", "started_at"],
+        unique=False,
+        schema=schema,
+    )
+    op.create_index(
+        op.f("ix_execution_results_started_at"),
+        "execution_results",
+        ["started_at"],
+        unique=False,
+        schema=schema,
+    )
+    op.create_index(
+        op.f("ix_execution_results_technique_id_started_at"),
+        "execution_results",
+        ["technique_id", "started_at"],
         unique=False,
         schema=schema,
     )
@@ -194,6 +212,20 @@ def _detection_executions(schema: str | None) -> None:
             ondelete="CASCADE",
         ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_detection_executions")),
+        schema=schema,
+    )
+    op.create_index(
+        op.f("ix_detection_executions_outcome_created_at"),
+        "detection_executions",
+        ["outcome", "created_at"],
+        unique=False,
+        schema=schema,
+    )
+    op.create_index(
+        op.f("ix_detection_executions_created_at"),
+        "detection_executions",
+        ["created_at"],
+        unique=False,
         schema=schema,
     )
     op.create_index(
@@ -344,9 +376,23 @@ def _detection_results(schema: str | None) -> None:
         op.f("ix_detection_results_created_at"), "detection_results", ["created_at"], unique=False, schema=schema
     )
     op.create_index(
+        op.f("ix_detection_results_detected_created_at"),
+        "detection_results",
+        ["detected", "created_at"],
+        unique=False,
+        schema=schema,
+    )
+    op.create_index(
         op.f("ix_detection_results_detection_execution_id_created_at"),
         "detection_results",
         ["detection_execution_id", "created_at"],
+        unique=False,
+        schema=schema,
+    )
+    op.create_index(
+        op.f("ix_detection_results_outcome_created_at"),
+        "detection_results",
+        ["outcome", "created_at"],
         unique=False,
         schema=schema,
     )

@@ -1,0 +1,113 @@
+"""Checks (detection executions): what is asked of which backend, and how far it is."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import Annotated
+from uuid import UUID
+
+import msgspec
+from litestar import Router, get
+from litestar.di import NamedDependency, Provide
+from litestar.params import FromPath, QueryParameter
+
+from checking_core.contracts import CheckStatus
+from checking_core.errors import NotFoundError
+from checking_core.storage import Paging, Store
+from checking_core.storage.filters import CheckFilter, CheckOrder
+from checking_server.api.filters import check_filter
+from checking_server.api.listing import columns, listing
+from checking_server.api.operations import found_operation
+from checking_server.api.problems import problems
+from checking_server.api.schemas import Check, Checks
+
+__all__ = ["router"]
+
+Sort = Annotated[CheckOrder, QueryParameter(description="Order; a minus before it for the greatest first")]
+
+
+@get("/", responses=problems())
+async def list_checks(
+    store: NamedDependency[Store],
+    paging: NamedDependency[Paging],
+    wanted: NamedDependency[CheckFilter],
+    sort: Sort = CheckOrder.NEWEST,
+) -> Checks:
+    """Checks, newest first."""
+    return await _listed(store, paging, wanted, sort)
+
+
+@get("/by-execution-result/{execution:str}", responses=problems(HTTPStatus.NOT_FOUND))
+async def list_checks_of_execution(
+    store: NamedDependency[Store],
+    paging: NamedDependency[Paging],
+    execution: FromPath[UUID],
+    sort: Sort = CheckOrder.OLDEST,
+) -> Checks:
+    """Checks of one execution, by its ``id``."""
+    async with store.read() as uow:
+        if await uow.executions.get(execution) is None:
+            raise NotFoundError("there is no execution with this id")
+    return await _listed(store, paging, CheckFilter(execution_id=execution), sort)
+
+
+@get("/by-operation/{operation:str}", responses=problems(HTTPStatus.NOT_FOUND))
+async def list_checks_of_operation(
+    store: NamedDependency[Store],
+    paging: NamedDependency[Paging],
+    operation: FromPath[UUID],
+    sort: Sort = CheckOrder.OLDEST,
+) -> Checks:
+    """Checks of one operation, by its ``id`` or its ``operation_id``."""
+    row = await found_operation(store, operation)
+    return await _listed(store, paging, CheckFilter(operation_id=row["operation_id"]), sort)
+
+
+@get("/pending/list", responses=problems())
+async def list_pending_checks(store: NamedDependency[Store], paging: NamedDependency[Paging]) -> Checks:
+    """Checks that wait for a look, newest first."""
+    return await _listed(store, paging, CheckFilter(statuses=(CheckStatus.PENDING,)))
+
+
+@get("/failed/list", responses=problems())
+async def list_failed_checks(store: NamedDependency[Store], paging: NamedDependency[Paging]) -> Checks:
+    """Checks that were closed without a verdict, newest first."""
+    return await _listed(store, paging, CheckFilter(statuses=(CheckStatus.FAILED,)))
+
+
+@get("/retryable/list", responses=problems())
+async def list_retryable_checks(store: NamedDependency[Store], paging: NamedDependency[Paging]) -> Checks:
+    """Checks that were closed without a verdict and may get one when they are asked once more, newest first."""
+    return await _listed(store, paging, CheckFilter(retryable=True))
+
+
+@get("/{key:str}", responses=problems(HTTPStatus.NOT_FOUND))
+async def get_check(store: NamedDependency[Store], key: FromPath[UUID]) -> Check:
+    """One check by its ``id``."""
+    async with store.read() as uow:
+        row = await uow.checks.get(key)
+    if row is None:
+        raise NotFoundError("there is no check with this id")
+    return msgspec.convert(columns(row), Check)
+
+
+async def _listed(store: Store, paging: Paging, wanted: CheckFilter, order: CheckOrder = CheckOrder.NEWEST) -> Checks:
+    async with store.read() as uow:
+        page = await uow.checks.list(paging, wanted, order)
+    return listing(page, Checks)
+
+
+router = Router(
+    "/detections/executions",
+    route_handlers=[
+        list_checks,
+        list_checks_of_execution,
+        list_checks_of_operation,
+        list_pending_checks,
+        list_failed_checks,
+        list_retryable_checks,
+        get_check,
+    ],
+    dependencies={"wanted": Provide(check_filter, sync_to_thread=False)},
+    tags=["checks"],
+)

@@ -1,0 +1,130 @@
+"""Executions: what ran on which host, and what became of it."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from http import HTTPStatus
+from typing import Annotated
+from uuid import UUID
+
+import msgspec
+from litestar import Router, get
+from litestar.di import NamedDependency, Provide
+from litestar.params import FromPath, PathParameter, QueryParameter
+
+from checking_core.contracts import RunState, identity
+from checking_core.errors import NotFoundError
+from checking_core.storage import Paging, Store
+from checking_core.storage.filters import ExecutionFilter, ExecutionOrder
+from checking_server.api.filters import execution_filter
+from checking_server.api.listing import Hours, columns, listing
+from checking_server.api.operations import SOURCE, found_operation
+from checking_server.api.problems import problems
+from checking_server.api.schemas import Execution, Executions, ExecutionWithOperation
+
+__all__ = ["router"]
+
+_FAILED = (RunState.FAILED, RunState.TIMED_OUT)
+
+Sort = Annotated[ExecutionOrder, QueryParameter(description="Order; a minus before it for the greatest first")]
+
+
+@get("/", responses=problems())
+async def list_executions(
+    store: NamedDependency[Store],
+    paging: NamedDependency[Paging],
+    wanted: NamedDependency[ExecutionFilter],
+    sort: Sort = ExecutionOrder.NEWEST,
+) -> Executions:
+    """Executions, the last that started first."""
+    return await _listed(store, paging, wanted, sort)
+
+
+@get("/by-operation/{operation:str}", responses=problems(HTTPStatus.NOT_FOUND))
+async def list_executions_of_operation(
+    store: NamedDependency[Store],
+    paging: NamedDependency[Paging],
+    operation: FromPath[UUID],
+    sort: Sort = ExecutionOrder.OLDEST,
+) -> Executions:
+    """Executions of one operation, by its ``id`` or its ``operation_id``, in the order they started."""
+    row = await found_operation(store, operation)
+    return await _listed(store, paging, ExecutionFilter(operation_id=row["operation_id"]), sort)
+
+
+@get("/recent/{hours:int}", responses=problems())
+async def list_recent_executions(
+    store: NamedDependency[Store], paging: NamedDependency[Paging], hours: Hours
+) -> Executions:
+    """Executions that started in the last hours, the last first."""
+    async with store.read() as uow:
+        since = uow.now - timedelta(hours=hours)
+    return await _listed(store, paging, ExecutionFilter(since=since), ExecutionOrder.NEWEST)
+
+
+@get("/failed/list", responses=problems())
+async def list_failed_executions(store: NamedDependency[Store], paging: NamedDependency[Paging]) -> Executions:
+    """Executions that failed or ran out of time, the last first."""
+    return await _listed(store, paging, ExecutionFilter(run_states=_FAILED), ExecutionOrder.NEWEST)
+
+
+@get("/{key:str}", responses=problems(HTTPStatus.NOT_FOUND))
+async def get_execution(store: NamedDependency[Store], key: FromPath[UUID]) -> Execution:
+    """One execution by its ``id``, with its output."""
+    return await _found(store, key)
+
+
+@get("/by-link-id/{link:str}", responses=problems(HTTPStatus.NOT_FOUND))
+async def get_execution_by_link_id(
+    store: NamedDependency[Store],
+    link: Annotated[str, PathParameter(description="As Caldera shows it, a UUID or not")],
+) -> Execution:
+    """One execution by the id its link has in Caldera; of several operations the one that ran last."""
+    async with store.read() as uow:
+        page = await uow.executions.list(Paging(size=1), ExecutionFilter(link_id=identity(SOURCE, link)))
+    if not page.items:
+        raise NotFoundError(_UNKNOWN)
+    return await _found(store, page.items[0]["id"])
+
+
+@get("/with-operation/{key:str}", responses=problems(HTTPStatus.NOT_FOUND))
+async def get_execution_with_operation(store: NamedDependency[Store], key: FromPath[UUID]) -> ExecutionWithOperation:
+    """One execution by its ``id``, and the operation it is part of."""
+    async with store.read() as uow:
+        row = await uow.executions.get(key)
+        operation = row and await uow.operations.get(row["operation_id"])
+    if row is None or operation is None:
+        raise NotFoundError(_UNKNOWN)
+    return msgspec.convert({**columns(row), "operation": columns(operation)}, ExecutionWithOperation)
+
+
+async def _listed(store: Store, paging: Paging, wanted: ExecutionFilter, order: ExecutionOrder) -> Executions:
+    async with store.read() as uow:
+        page = await uow.executions.list(paging, wanted, order)
+    return listing(page, Executions)
+
+
+async def _found(store: Store, key: UUID) -> Execution:
+    async with store.read() as uow:
+        row = await uow.executions.get(key)
+    if row is None:
+        raise NotFoundError(_UNKNOWN)
+    return msgspec.convert(columns(row), Execution)
+
+
+_UNKNOWN = "there is no execution with this id"
+
+router = Router(
+    "/executions",
+    route_handlers=[
+        list_executions,
+        list_executions_of_operation,
+        list_recent_executions,
+        list_failed_executions,
+        get_execution,
+        get_execution_by_link_id,
+        get_execution_with_operation,
+    ],
+    dependencies={"wanted": Provide(execution_filter, sync_to_thread=False)},
+    tags=["executions"],
+)

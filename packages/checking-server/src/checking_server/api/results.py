@@ -1,0 +1,100 @@
+"""Results (detection results): the verdicts that checks were given; the newest of a check is the current one."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from http import HTTPStatus
+from typing import Annotated
+from uuid import UUID
+
+import msgspec
+from litestar import Router, get
+from litestar.di import NamedDependency, Provide
+from litestar.params import FromPath, QueryParameter
+
+from checking_core.errors import NotFoundError
+from checking_core.storage import Paging, Store
+from checking_core.storage.filters import Detected, ResultFilter, ResultOrder
+from checking_server.api.filters import result_filter
+from checking_server.api.listing import Hours, columns, listing
+from checking_server.api.problems import problems
+from checking_server.api.schemas import Result, Results
+
+__all__ = ["router"]
+
+
+@get("/", responses=problems())
+async def list_results(
+    store: NamedDependency[Store],
+    paging: NamedDependency[Paging],
+    wanted: NamedDependency[ResultFilter],
+    sort: Annotated[
+        ResultOrder, QueryParameter(description="Order; a minus before it for the greatest first")
+    ] = ResultOrder.NEWEST,
+) -> Results:
+    """Results, newest first."""
+    return await _listed(store, paging, wanted, sort)
+
+
+@get("/by-execution/{check:str}", responses=problems(HTTPStatus.NOT_FOUND))
+async def list_results_of_check(
+    store: NamedDependency[Store], paging: NamedDependency[Paging], check: FromPath[UUID]
+) -> Results:
+    """Every result of one check (detection execution), the current one first."""
+    async with store.read() as uow:
+        if await uow.checks.get(check) is None:
+            raise NotFoundError("there is no check with this id")
+    return await _listed(store, paging, ResultFilter(check_id=check))
+
+
+@get("/detected/list", responses=problems())
+async def list_detected_results(store: NamedDependency[Store], paging: NamedDependency[Paging]) -> Results:
+    """Results with an alert or a matching rule, newest first."""
+    return await _listed(store, paging, ResultFilter(detected=Detected.YES))
+
+
+@get("/not-detected/list", responses=problems())
+async def list_not_detected_results(store: NamedDependency[Store], paging: NamedDependency[Paging]) -> Results:
+    """Results whose alert or rule is a proven no, newest first."""
+    return await _listed(store, paging, ResultFilter(detected=Detected.NO))
+
+
+@get("/recent/{hours:int}", responses=problems())
+async def list_recent_results(store: NamedDependency[Store], paging: NamedDependency[Paging], hours: Hours) -> Results:
+    """Results of the last hours, newest first."""
+    async with store.read() as uow:
+        since = uow.now - timedelta(hours=hours)
+    return await _listed(store, paging, ResultFilter(since=since))
+
+
+@get("/{key:str}", responses=problems(HTTPStatus.NOT_FOUND))
+async def get_result(store: NamedDependency[Store], key: FromPath[UUID]) -> Result:
+    """One result by its ``id``, with what the backend answered."""
+    async with store.read() as uow:
+        row = await uow.results.get(key)
+    if row is None:
+        raise NotFoundError("there is no result with this id")
+    return msgspec.convert(columns(row), Result)
+
+
+async def _listed(
+    store: Store, paging: Paging, wanted: ResultFilter, order: ResultOrder = ResultOrder.NEWEST
+) -> Results:
+    async with store.read() as uow:
+        page = await uow.results.list(paging, wanted, order)
+    return listing(page, Results)
+
+
+router = Router(
+    "/detections/results",
+    route_handlers=[
+        list_results,
+        list_results_of_check,
+        list_detected_results,
+        list_not_detected_results,
+        list_recent_results,
+        get_result,
+    ],
+    dependencies={"wanted": Provide(result_filter, sync_to_thread=False)},
+    tags=["results"],
+)
