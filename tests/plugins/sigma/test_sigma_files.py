@@ -257,3 +257,11 @@ def test_events_of_other_ids_are_left_out_before_they_are_decoded(tmp_path):
     scanner = Scanner([rule])
     list(scanner.scan(tmp_path / "x.jsonl"))
     assert (scanner.events, scanner.left_out) == (3, 3)
+
+
+def test_small_files_that_are_evaluated_together_keep_their_hits_apart(tmp_path):
+    rule = a_rule({"A": ["1", "2"]})
+    for name in "cab":
+        (tmp_path / name).write_bytes(LINES)
+    found = [(hit.path.name, hit.event.line) for hit in Scanner([rule]).scan_all([tmp_path / name for name in "cab"])]
+    assert found == [("c", 2), ("c", 3), ("a", 2), ("a", 3), ("b", 2), ("b", 3)]

@@ -88,9 +88,8 @@ def survey(
     scanner = Scanner(asked, progress=progress, **options)
     began = time.monotonic()
     found: dict[int, list[Hit]] = {}
-    for path in files:
-        for hit in scanner.scan(path):
-            found.setdefault(id(hit.rule), []).append(hit)
+    for hit in scanner.scan_all(files):
+        found.setdefault(id(hit.rule), []).append(hit)
     evaluable = [rule for rule in asked if scanner.evaluable(rule)]
     silent = [rule for rule in asked if rule not in evaluable] if len(evaluable) < len(asked) else []
     hits = [_hits_of(rule, found[id(rule)]) for rule in evaluable if id(rule) in found]

@@ -34,11 +34,15 @@ class Chunk:
 
     def hits(self, rule: Rule) -> list[Event]:
         """The events that a rule is about and that fulfil its condition, in their order."""
-        mask = self._mask(rule.logsource)
-        found = self._where(rule.condition, mask) if mask else 0
-        return [self._events[row] for row in rows_of(found)] if found else []
+        return [self._events[row] for row in self.rows(rule)]
 
-    def _mask(self, wanted: Logsource) -> int:
+    def rows(self, rule: Rule) -> list[int]:
+        """The numbers of those events."""
+        mask = self.about(rule.logsource)
+        return rows_of(self._where(rule.condition, mask)) if mask else []
+
+    def about(self, wanted: Logsource) -> int:
+        """The rows of a log source, as bits."""
         known = self._served.get(wanted)
         if known is None:
             known = 0
@@ -49,28 +53,24 @@ class Chunk:
 
     def _where(self, node: Node, mask: int) -> int:
         """Those rows of the mask for which the node holds."""
-        kind = type(node)
-        if kind is Has:
-            return self._having(node, mask)  # type: ignore[arg-type]  # told by its type
-        match node:
-            case All(nodes):
-                for inner in nodes:
-                    mask = self._where(inner, mask)
-                    if not mask:
-                        break
-                return mask
-            case Some(nodes):
-                found = 0
-                for inner in nodes:
-                    found |= self._where(inner, mask & ~found)
-                return found
-            case Not(inner):
-                return mask & ~self._where(inner, mask)
-            case Missing(field):
-                return mask & ~self._columns.get(field, _NOTHING).present
-            case Same():
-                return bits_of([row for row in rows_of(mask) if _is_same(self._events[row], node)])
-        raise TypeError(kind)
+        if isinstance(node, Has):
+            return self._having(node, mask)
+        if isinstance(node, All):
+            for inner in node.nodes:
+                mask = self._where(inner, mask)
+                if not mask:
+                    break
+            return mask
+        if isinstance(node, Some):
+            found = 0
+            for inner in node.nodes:
+                found |= self._where(inner, mask & ~found)
+            return found
+        if isinstance(node, Not):
+            return mask & ~self._where(node.node, mask)
+        if isinstance(node, Missing):
+            return mask & ~self._columns.get(node.field, _NOTHING).present
+        return bits_of([row for row in rows_of(mask) if _is_same(self._events[row], node)])
 
     def _having(self, node: Has, mask: int) -> int:
         if node.field is not None:
@@ -102,12 +102,15 @@ def _columns(events: Sequence[Event], wanted: frozenset[str] | None) -> dict[str
                 if wanted is not None:
                     continue
                 column = values[name] = {}
-            for text in (value,) if type(value) is str else value:
-                rows = column.get(text)
+            if type(value) is str:
+                rows = column.get(value)
                 if rows is None:
-                    column[text] = [row]
+                    column[value] = [row]
                 else:
                     rows.append(row)
+            else:
+                for text in value:
+                    column.setdefault(text, []).append(row)
     return {name: Column(column) for name, column in values.items() if column}
 
 

@@ -52,8 +52,9 @@ class Column:
         """The rows with a value that passes one of the tests."""
         found = 0
         for test in tests:
-            values = self._cased if test.cased else self._folded
-            found |= self.present if test.kind is Kind.ANY else values.where(test)
+            if test.kind is Kind.ANY:
+                return self.present
+            found |= (self._cased if test.cased else self._folded).where(test)
         return found
 
 
@@ -81,21 +82,24 @@ class _Values:
         if kind is Kind.EQUALS:
             rows = self._by_value.get(text)
             return 0 if rows is None else bits_of(rows)
-        if kind in _SEARCHED:
-            return self._oddly(test) | (0 if _SEPARATOR in text else self._evenly(kind, text))
-        passes = predicate(test)
-        return bits_of([row for value, rows in self._by_value.items() if passes(value) for row in rows])
-
-    def _evenly(self, kind: Kind, text: str) -> int:
+        if kind not in _SEARCHED:
+            passes = predicate(test)
+            return bits_of([row for value, rows in self._by_value.items() if passes(value) for row in rows])
+        found = self._oddly(test) if self._odd else 0
+        if _SEPARATOR in text:
+            return found
         if kind is Kind.CONTAINS:
-            return self._found(text, 0)
-        return self._found(text + _SEPARATOR, 0) if kind is Kind.ENDS else self._found(_SEPARATOR + text, 1)
+            return found | self._found(text, 0)
+        return found | (self._found(text + _SEPARATOR, 0) if kind is Kind.ENDS else self._found(_SEPARATOR + text, 1))
 
     def _found(self, needle: str, ahead: int) -> int:
         """The rows whose value holds the needle, which begins ``ahead`` of the value."""
-        find, starts, ends = self._text.find, self._starts, self._ends
-        found, last = 0, len(self._text) - 1
+        find = self._text.find
         place = find(needle)
+        if place < 0:
+            return 0
+        starts, ends = self._starts, self._ends
+        found, last = 0, len(self._text) - 1
         while 0 <= place < last:
             index = bisect_right(starts, place + ahead) - 1
             bits = self._bits[index]
@@ -107,8 +111,6 @@ class _Values:
 
     def _oddly(self, test: Test) -> int:
         """Values that have the separator in them, which somebody may have put there to be overlooked."""
-        if not self._odd:
-            return 0
         passes = {Kind.CONTAINS: str.__contains__, Kind.STARTS: str.startswith, Kind.ENDS: str.endswith}[test.kind]
         return bits_of([row for value in self._odd if passes(value, test.text) for row in self._by_value[value]])
 

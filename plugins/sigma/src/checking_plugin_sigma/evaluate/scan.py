@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import accumulate
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -65,6 +67,9 @@ class Scanner:
         self._event_ids = event_ids_of(rule.logsource for rule in rules)
         self._progress = progress or (lambda _: None)
         self._wanted = wanted_fields(rules)
+        self._by_logsource: dict[Logsource, list[Rule]] = {}
+        for rule in rules:
+            self._by_logsource.setdefault(rule.logsource, []).append(rule)
         self._marks: dict[Path, Mark] = {}
 
     def scan(self, path: Path) -> Iterator[Hit]:
@@ -74,22 +79,51 @@ class Scanner:
             BackendUnreachableError: the file cannot be read.
         """
         reader = Reader(path, self._marks.get(path))
+        for events in self._read(reader):
+            yield from self._evaluated([(path, events)])
+        self._marks[path] = reader.mark
+
+    def scan_all(self, paths: Iterable[Path]) -> Iterator[Hit]:
+        """The hits in files that are read once: small ones are evaluated together.
+
+        Raises:
+            BackendUnreachableError: a file cannot be read.
+        """
+        batch: list[tuple[Path, list[Event]]] = []
+        for path in paths:
+            for events in self._read(Reader(path)):
+                batch.append((path, events))
+                if sum(len(some) for _, some in batch) >= CHUNK:
+                    yield from self._evaluated(batch)
+                    batch = []
+        yield from self._evaluated(batch)
+
+    def _read(self, reader: Reader) -> Iterator[list[Event]]:
+        """The events of a file, counted."""
         before = reader.position
-        for events in events_of(reader, said_for(path, self._logsources), self._event_ids):
+        for events in events_of(reader, said_for(reader.path, self._logsources), self._event_ids):
             self.events += len(events)
-            chunk = Chunk(events, self._wanted)
             self.routes.update(event.route for event in events)
-            for rule in self.rules:
-                for event in chunk.hits(rule):
-                    yield Hit(rule, event, path)
+            yield events
             self._progress(reader.position - before)
             before = reader.position
         self.left_out += reader.left_out
+        name = reader.path.name
         if reader.anew:
-            self.unreadable.pop(path.name, None)
+            self.unreadable.pop(name, None)
         if reader.unreadable:
-            self.unreadable[path.name] += reader.unreadable
-        self._marks[path] = reader.mark
+            self.unreadable[name] += reader.unreadable
+
+    def _evaluated(self, batch: Sequence[tuple[Path, list[Event]]]) -> Iterator[Hit]:
+        events = [event for _, some in batch for event in some]
+        begins = list(accumulate((len(some) for _, some in batch), initial=0))
+        chunk = Chunk(events, self._wanted)
+        for logsource, rules in self._by_logsource.items():
+            if not chunk.about(logsource):
+                continue
+            for rule in rules:
+                for row in chunk.rows(rule):
+                    yield Hit(rule, events[row], batch[bisect_right(begins, row) - 1][0])
 
     def is_replaced(self, path: Path) -> bool:
         """Whether the next scan of a file begins anew, so that its earlier hits count no more."""
