@@ -27,6 +27,7 @@ from checking_core.contracts import (
 )
 from checking_core.matching.attribution import Claim, ambiguous_checks
 from checking_core.storage import Store, migrate
+from checking_server.flow.attribute import attribute
 from checking_server.flow.report import report
 from checking_server.flow.rows import next_look_row
 
@@ -183,6 +184,16 @@ async def test_a_doubt_ends_when_the_firmer_claim_goes(stations: Stations, pair:
     assert await flagged(stations, weak, firm) == [True, False]
     await stations.gathers(hit(await next_look(stations), *claims(FIRM, "b")))
     assert await flagged(stations, weak, firm) == [False, False]
+
+
+async def test_a_doubt_ends_when_the_check_of_the_firmer_claim_is_forgotten(
+    stations: Stations, pair: Sequence[DetectionTask]
+) -> None:
+    firm, weak = pair
+    await stations.gathers(hit(firm, *claims(FIRM, "a")), hit(weak, *claims(WEAK, "a")))
+    async with stations.store.begin() as uow:
+        await attribute(uow, {}, asked_before=[firm.detection_execution_id])
+    assert await flagged(stations, weak) == [False]
 
 
 async def test_an_answer_that_rests_on_nothing_takes_the_claims_of_the_one_it_replaces(

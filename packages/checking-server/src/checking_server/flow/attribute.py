@@ -22,10 +22,12 @@ async def attribute(
 ) -> None:
     """Store what new results rest on, and mark every current result whose claims that makes doubtful, or sure again.
 
+    Without ``claims`` it only forgets: for checks that are about to be deleted.
+
     Args:
         uow: the transaction that has locked the checks and stored their results.
         claims: by check, for each with a new result.
-        asked_before: those of them that may rest on something since an earlier look; that is forgotten.
+        asked_before: checks that may rest on something since an earlier look; that is forgotten.
     """
     rows = [row for own in claims.values() for row in own]
     touched: dict[str, set[str]] = defaultdict(set)
