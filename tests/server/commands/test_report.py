@@ -48,6 +48,17 @@ async def test_no_line_of_a_table_is_wider_than_the_terminal(stations: Stations,
     assert "…" in written.getvalue()
 
 
+async def test_a_wide_terminal_shows_the_id_by_which_a_check_is_explained(stations: Stations, link: Link):
+    await stations.accepts(link())
+    (check,) = await stations.checks()
+    shown = []
+    for width in (140, 160):
+        written = io.StringIO()
+        show(await report_of(stations.store, "op"), Console(file=written, width=width, color_system=None))
+        shown.append(str(check["id"])[:8] in written.getvalue())
+    assert shown == [False, True]
+
+
 async def test_a_report_can_be_read_without_colours(stations: Stations, link: Link):
     await stations.accepts(link(1), link(2, link_state="DISCARD"), link(3, cleanup=True))
     found = await report_of(stations.store, "op")
@@ -66,6 +77,7 @@ async def test_a_report_has_a_text_for_every_reader(
     stations: Stations, link: Link, capsys: Output, tmp_path: Path, kind: Any, begin: str
 ):
     await stations.accepts(link(agent_host="wärme"))
+    capsys.readouterr()
     await report("op", format=kind)
     printed = capsys.readouterr().out
     await report("op", format=kind, output=tmp_path / "file")
