@@ -78,12 +78,7 @@ async def main() -> None:
         load = await forecast(Product, checks(told.executions, seconds))
         used = time.process_time() - cpu
         alone = load.looks * len(CONFIG)
-        figures = {
-            "looks": load.looks,
-            "searches": load.searches,
-            "each for itself": alone,
-            "fewer": alone / load.searches,
-        }
+        figures = {"looks": load.looks, "searches": load.searches, "each for itself": alone}
         tell(f"one execution every {seconds:g} s", {**figures, "CPU ms a look": 1000 * used / load.looks})
 
 
