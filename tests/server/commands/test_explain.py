@@ -22,8 +22,9 @@ Output = pytest.CaptureFixture[str]
 
 @pytest.fixture
 def answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
-    """Lets the mock backend answer something."""
+    """Lets the mock backend, the only one, answer something."""
     scenario = tmp_path / "scenario.yml"
+    monkeypatch.setenv("CHECKING_BACKENDS", '{"mock": {"plugin": "mock"}}')
     monkeypatch.setenv("CHECKING_MOCK_SCENARIO", str(scenario))
 
     def answer(word: str) -> None:
@@ -100,7 +101,10 @@ async def test_what_a_retry_finds_upgrades_the_verdict_and_is_not_lost_again(
     assert "3: " in told
 
 
-async def test_a_check_that_is_open_or_not_there_is_not_asked_again(stations: Stations, link: Link) -> None:
+async def test_a_check_that_is_open_or_not_there_is_not_asked_again(
+    stations: Stations, link: Link, answers: Callable[[str], None]
+) -> None:
+    answers("none")
     soon = (datetime.now(UTC) + timedelta(hours=1)).isoformat()
     await stations.accepts(link(collect=soon, finish=soon, detections=[hint("mock")]))
     with pytest.raises(ConflictError, match="is open"):
