@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -57,7 +56,7 @@ class SigmaDetector(SearchDetector):
     answers = frozenset({Ask.RULE, Ask.TELEMETRY, Ask.ALIVE})
     Settings, Config = SigmaSettings, SigmaConfig
     settings: SigmaSettings
-    records_per_search = 10_000
+    records_per_search = 2_000
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
@@ -122,11 +121,11 @@ class SigmaDetector(SearchDetector):
         return sigma if isinstance(sigma, str) else yaml.safe_dump(sigma, allow_unicode=True, sort_keys=False)
 
     def quote(self, values: tuple[str, ...], language: str | None, *, quoted: bool) -> str:  # noqa: ARG002
-        """Values as YAML, which JSON is, without any wildcard in them."""
+        """Values as YAML, without any wildcard in them."""
         if quoted:
             raise QueryInvalidError("a placeholder in a Sigma query brings its own quotes; take away those around it")
-        escaped = [_ESCAPED.sub(r"\\\g<0>", value) for value in values]
-        return json.dumps(escaped[0] if len(escaped) == 1 else escaped)
+        literals = [_literal(_WILDCARD.sub(r"\\\g<0>", value)) for value in values]
+        return literals[0] if len(literals) == 1 else f"[{', '.join(literals)}]"
 
     async def _run(self, work: Callable[[S], T], subject: S) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, work, subject)
@@ -175,11 +174,17 @@ class SigmaDetector(SearchDetector):
         return found
 
 
-_ESCAPED = re.compile(r"[*?\\]")
+_WILDCARD = re.compile(r"[*?\\]")
 _WORDS = {
     Reason.NO_TELEMETRY: "there is no event of the rule's log source from this host, so the rule says nothing",
     Reason.SOURCE_SILENT: "there is no event of any kind from this host at a known time in the window",
 }
+
+
+def _literal(text: str) -> str:
+    """A text as YAML reads it in any context: what is not plain is written as its number."""
+    plain = (one if " " <= one <= "~" and one not in '"\\' else f"\\U{ord(one):08X}" for one in text)
+    return f'"{"".join(plain)}"'
 
 
 def _silence(reported: Reported, rules: Sequence[Rule], window: Window) -> Reason | None:

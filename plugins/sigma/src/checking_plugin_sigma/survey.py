@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from checking_core.contracts.technique import current_technique, kinship
-from checking_plugin_sigma.evaluate.actions import actions_of
+from checking_plugin_sigma.evaluate.actions import Actions
 from checking_plugin_sigma.evaluate.scan import Hit, Scanner
 from checking_plugin_sigma.rules.model import Refused, Rule, RuleSet
 
@@ -87,12 +87,12 @@ def survey(
     asked = [rule for rule in rules.rules if technique is None or _is_of(rule, technique)]
     scanner = Scanner(asked, progress=progress, **options)
     began = time.monotonic()
-    found: dict[int, list[Hit]] = {}
+    found: dict[int, _Tally] = {}
     for hit in scanner.scan_all(files):
-        found.setdefault(id(hit.rule), []).append(hit)
+        found.setdefault(id(hit.rule), _Tally(hit.rule)).add(hit)
     evaluable = [rule for rule in asked if scanner.evaluable(rule)]
     silent = [rule for rule in asked if rule not in evaluable] if len(evaluable) < len(asked) else []
-    hits = [_hits_of(rule, found[id(rule)]) for rule in evaluable if id(rule) in found]
+    hits = [tally.hits() for tally in found.values()]
     return Survey(
         files=len(files),
         events=scanner.events + scanner.left_out,
@@ -137,25 +137,41 @@ def _is_of(rule: Rule, technique: str) -> bool:
     return any(kinship(technique, own) for own in rule.techniques)
 
 
-def _hits_of(rule: Rule, hits: Sequence[Hit]) -> RuleHits:
-    return RuleHits(
-        id=rule.id,
-        title=rule.title,
-        author=rule.author,
-        licence=rule.licence,
-        level=rule.level,
-        techniques=rule.techniques,
-        file=rule.source,
-        events=len(hits),
-        actions=len(actions_of(hits)),
-        channels=dict(Counter(hit.event.text("Channel") for hit in hits)),
-        hosts=tuple(_distinct(hit.event.host for hit in hits)),
-        first=tuple(f"{hit.path.name}:{hit.event.line}" for hit in hits[:_MOST_PLACES]),
-    )
+class _Tally:
+    """What a rule hit, counted: no event is kept."""
 
+    def __init__(self, rule: Rule) -> None:
+        self._rule = rule
+        self._events = 0
+        self._actions = Actions()
+        self._channels: Counter[str] = Counter()
+        self._hosts: set[str] = set()
+        self._first: list[str] = []
 
-def _distinct(texts: Iterable[str]) -> list[str]:
-    return sorted({text for text in texts if text})
+    def add(self, hit: Hit) -> None:
+        self._events += 1
+        self._actions.add(hit)
+        self._channels[hit.event.text("Channel")] += 1
+        self._hosts.add(hit.event.host)
+        if len(self._first) < _MOST_PLACES:
+            self._first.append(f"{hit.path.name}:{hit.event.line}")
+
+    def hits(self) -> RuleHits:
+        rule = self._rule
+        return RuleHits(
+            id=rule.id,
+            title=rule.title,
+            author=rule.author,
+            licence=rule.licence,
+            level=rule.level,
+            techniques=rule.techniques,
+            file=rule.source,
+            events=self._events,
+            actions=self._actions.count,
+            channels=dict(self._channels),
+            hosts=tuple(sorted(self._hosts - {""})),
+            first=tuple(self._first),
+        )
 
 
 def _credited(one: RuleHits) -> str:

@@ -3,53 +3,77 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
+from typing import NamedTuple
 
 from checking_plugin_sigma.evaluate.scan import Hit
 from checking_plugin_sigma.events.instant import utc_of
 from checking_plugin_sigma.events.model import Event
 
-__all__ = ["actions_of"]
+__all__ = ["Actions", "actions_of"]
 
 _APART = timedelta(seconds=2)
 
 
+class _Record(NamedTuple):
+    """Of a record of a process start what tells it from that of another start alike."""
+
+    log: str
+    moment: datetime | None
+
+
+class Actions:
+    """The actions behind the hits of one rule. Of each hit as much is kept as tells the next one from it.
+
+    Attributes:
+        count: how many there are so far.
+    """
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._starts: dict[int, list[tuple[int, list[_Record]]]] = {}
+
+    def add(self, hit: Hit) -> int:
+        """One more hit. Gives the number of its action, counted from zero, which may be that of an earlier hit."""
+        likeness = _likeness(hit.event)
+        if likeness is None:
+            self.count += 1
+            return self.count - 1
+        record = _Record(hit.event.text("Channel").casefold(), utc_of(hit.event.fields))
+        alike = self._starts.setdefault(likeness, [])
+        for number, records in alike:
+            if _is_one(record, records):
+                records.append(record)
+                return number
+        alike.append((self.count, [record]))
+        self.count += 1
+        return self.count - 1
+
+
 def actions_of(hits: Iterable[Hit]) -> list[list[Hit]]:
-    """The hits by action: of each the record that tells its time first. What starts no process is an action each."""
-    groups: dict[tuple[str, ...], list[list[Hit]]] = {}
+    """The hits by rule and action: of each action the record that tells its time first."""
+    by_rule: dict[str, Actions] = {}
+    found: dict[tuple[str, int], list[Hit]] = {}
     for hit in hits:
-        alike = groups.setdefault(_likeness(hit), [])
-        same = next((group for group in alike if _is_one(hit, group)), None)
-        if same is None:
-            alike.append([hit])
-        else:
-            same.append(hit)
-    found = [group for alike in groups.values() for group in alike]
-    for group in found:
-        group.sort(key=lambda hit: utc_of(hit.event.fields) is None)
-    return found
+        rule = f"{hit.rule.id} {hit.rule.digest}"
+        found.setdefault((rule, by_rule.setdefault(rule, Actions()).add(hit)), []).append(hit)
+    for action in found.values():
+        action.sort(key=lambda hit: utc_of(hit.event.fields) is None)
+    return list(found.values())
 
 
-def _likeness(hit: Hit) -> tuple[str, ...]:
-    """What two records of one process start have in common; of anything else what is unique."""
-    event, rule = hit.event, f"{hit.rule.id} {hit.rule.digest}"
+def _likeness(event: Event) -> int | None:
+    """What two records of one process start have in common; nothing for what is no process start."""
     command, image = event.text("CommandLine"), event.text("Image")
     if "process_creation" not in event.route.categories or not (command and image):
-        return (rule, str(hit.path), str(event.line), "")
+        return None
     host = event.host.partition(".")[0]
-    return tuple(text.casefold() for text in (rule, host, image, command))
+    return hash(tuple(text.casefold() for text in (host, image, command, event.text("ProcessId"))))
 
 
-def _is_one(hit: Hit, group: Sequence[Hit]) -> bool:
-    """Two logs, and either the same moment or, where one does not tell it beyond doubt, the same process."""
-    first, event = group[0].event, hit.event
-    if any(_log(other.event) == _log(event) for other in group):
+def _is_one(record: _Record, others: Sequence[_Record]) -> bool:
+    """Another log, and the same moment where both tell it beyond doubt: ids of processes are used again."""
+    first = others[0]
+    if any(other.log == record.log for other in others):
         return False
-    ours, theirs = utc_of(event.fields), utc_of(first.fields)
-    if ours is not None and theirs is not None:
-        return abs(ours - theirs) <= _APART
-    return event.text("ProcessId") == first.text("ProcessId") != ""
-
-
-def _log(event: Event) -> str:
-    return event.text("Channel").casefold()
+    return record.moment is None or first.moment is None or abs(record.moment - first.moment) <= _APART

@@ -135,8 +135,9 @@ def _of_nxlog(record: Mapping[str, Any]) -> tuple[Fields, Route]:
 
 
 def _of_windows(fields: Fields) -> tuple[Fields, Route]:
-    for name in [name for name in fields if " " in name]:
-        fields.setdefault(name.replace(" ", ""), fields[name])
+    if " " in "".join(fields):
+        for name in [name for name in fields if " " in name]:
+            fields.setdefault(name.replace(" ", ""), fields[name])
     channel, event_id = text_of(fields, "Channel"), text_of(fields, "EventID")
     route = route_of(channel, event_id, text_of(fields, "EventType"))
     if event_id == "4688" and "process_creation" in route.categories:

@@ -54,7 +54,8 @@ class Library:
 
         Args:
             question: a rule written out, or text: YAML of one, the path of one in the folder, its id or title, or
-                else a query: a selection such as ``{Image|endswith: whoami}``, or words to look for in any field.
+                else a query: a selection such as ``{Image|endswith: whoami}``, or words to look for in any field, which
+                they certainly are within quotes.
 
         Raises:
             QueryInvalidError: it means no rule.
@@ -64,6 +65,8 @@ class Library:
             return self._usable(self._written_out(yaml.safe_dump(dict(question), allow_unicode=True)))
         text = question.strip()
         told = _yaml(text)
+        if isinstance(told, str) and text[:1] in ('"', "'"):
+            return self._usable(self._written_out(_as_rule([told])))
         if (isinstance(told, dict) and "detection" in told) or "\n---" in text:
             return self._usable(self._written_out(text))
         if isinstance(told, dict):
