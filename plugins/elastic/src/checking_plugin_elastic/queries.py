@@ -1,0 +1,161 @@
+"""A question as the request that Elasticsearch gets. Pure."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import msgspec
+
+from checking_core import Ask, QueryInvalidError, SearchRequest
+from checking_core.matching.window import Window
+from checking_plugin_elastic.client import Call, path_of
+from checking_plugin_elastic.language import Language, language_of, read_dsl, refuse_unsafe
+
+__all__ = ["Asked", "asked"]
+
+_MOST_HITS = 10_000
+_STRICT = ("allow_partial_search_results",)
+_WHOLE = {"allow_no_indices": "false", "ignore_unavailable": "false"}
+_INDEX = re.compile(r"[^\s/\\?\"<>|#%&=]+")
+_ALL = frozenset({"*", "_all", "*:*", "**"})
+_SOURCE = re.compile(r"\s*(?:from|ts|metrics)\s+(.*)", re.IGNORECASE | re.DOTALL)
+_OWN_LIMIT = re.compile(r"\|\s*limit\s+(\d+)", re.IGNORECASE)
+_HEAVY = ["kibana.alert.rule.parameters", "kibana.alert.rule.exceptions_list", "signal.rule.exceptions_list"]
+"""Copies of the rule, in each alert."""
+
+
+class Asked(msgspec.Struct, frozen=True, kw_only=True):
+    """A request, and how it is told to people. More rows than ``most`` are more than were asked for."""
+
+    call: Call
+    language: Language
+    words: str
+    most: int
+
+
+def asked(request: SearchRequest, *, alerts_index: str, index: str | None) -> Asked:
+    """The request for a question.
+
+    Args:
+        request: of core.
+        alerts_index: where the alerts are.
+        index: of a query that names none.
+
+    Raises:
+        QueryInvalidError: says what to change.
+    """
+    query = request.query
+    if request.ask is Ask.ALERT:
+        language = language_of(request.language, query) if query else Language.DSL
+        if language in (Language.EQL, Language.ESQL):
+            raise QueryInvalidError("a query for alerts is written in lucene or dsl")
+        return _search(request, language, alerts_index, [_alerts_in(request.window), *_narrowing(request)])
+    if query is None:
+        raise QueryInvalidError("there is no query")
+    language = language_of(request.language, query)
+    if language is Language.ESQL:
+        return _esql(request, query, request.index or index)
+    named = _named(request.index or index)
+    if language is Language.EQL:
+        return _eql(request, query, named)
+    return _search(request, language, named, [_within("@timestamp", request.window)])
+
+
+def _search(request: SearchRequest, language: Language, index: str, filters: list[dict[str, Any]]) -> Asked:
+    if request.query:
+        filters = [*filters, _condition(request.query, language, _template(request))]
+    most = min(request.limit, _MOST_HITS)
+    body = {
+        "size": most,
+        "track_total_hits": most + 1,
+        "sort": [{"@timestamp": {"order": "asc", "unmapped_type": "date"}}],
+        "_source": {"excludes": _HEAVY},
+        "query": {"bool": {"filter": filters}},
+    }
+    return _asked(Call(path_of(_named(index), "_search"), body, _STRICT, _WHOLE), language, body["query"], most)
+
+
+def _condition(query: str, language: Language, template: str | None) -> dict[str, Any]:
+    if language is Language.DSL:
+        return read_dsl(query)
+    refuse_unsafe(query, language, template)
+    return {"query_string": {"query": query, "analyze_wildcard": True}}
+
+
+def _eql(request: SearchRequest, query: str, index: str) -> Asked:
+    refuse_unsafe(query, Language.EQL, _template(request))
+    most = min(request.limit, _MOST_HITS - 1)
+    body = {"query": query, "filter": _within("@timestamp", request.window), "size": most + 1, "fetch_size": 1000}
+    return _asked(Call(path_of(index, "_eql/search"), body, _STRICT, _WHOLE), Language.EQL, body, most)
+
+
+def _esql(request: SearchRequest, query: str, index: str | None) -> Asked:
+    refuse_unsafe(query, Language.ESQL, _template(request))
+    source = _SOURCE.match(query)
+    if source is None:
+        query = f"FROM {_named(index)} METADATA _id, _index | {query.strip().removeprefix('|')}"
+    elif re.split(r"[\s|]", source[1], maxsplit=1)[0] in _ALL:
+        raise QueryInvalidError("the query searches every index; name those of the data in FROM")
+    own = [int(limit) for limit in _OWN_LIMIT.findall(query)]
+    most = min([request.limit, _MOST_HITS - 1, *(limit - 1 for limit in own)])
+    body = {"query": f"{query}\n| LIMIT {most + 1}", "filter": _within("@timestamp", request.window)}
+    return _asked(Call("/_query", body, ("allow_partial_results",)), Language.ESQL, body, most)
+
+
+def _asked(call: Call, language: Language, shown: Any, most: int) -> Asked:
+    words = f"POST {call.path} {msgspec.json.encode(shown).decode()}"
+    return Asked(call=call, language=language, words=words, most=most)
+
+
+def _template(request: SearchRequest) -> str | None:
+    return getattr(getattr(request.config, request.ask), "query", None)
+
+
+def _named(index: str | None) -> str:
+    """An index that is one.
+
+    Raises:
+        QueryInvalidError: none, every one, or something else.
+    """
+    if not index:
+        raise QueryInvalidError("the query names no index; add index, such as logs-endpoint.events.*, to its section")
+    if index in _ALL or not _INDEX.fullmatch(index) or index.startswith("-"):
+        raise QueryInvalidError(f"the index {index[:50]!r} is none that can be searched; name those of the data")
+    return index
+
+
+def _within(field: str, window: Window) -> dict[str, Any]:
+    return {"range": {field: {"gte": window.start.isoformat(), "lte": window.end.isoformat()}}}
+
+
+def _alerts_in(window: Window) -> dict[str, Any]:
+    """An alert of the window was raised in it, or is about something in it."""
+    fields = ("@timestamp", "kibana.alert.original_time")
+    return {"bool": {"should": [_within(field, window) for field in fields], "minimum_should_match": 1}}
+
+
+def _narrowing(request: SearchRequest) -> list[dict[str, Any]]:
+    """Conditions for the host and the rule, where everything is too much. Names are compared without their case."""
+    found: list[dict[str, Any]] = []
+    if request.hosts:
+        short = sorted({host.partition(".")[0] for host in request.hosts})
+        names = [_text(field, f"{host}*") for host in short for field in ("host.name", "host.hostname")]
+        nobody = {"bool": {"must_not": {"exists": {"field": "host.name"}}}}
+        found.append({"bool": {"should": [*names, nobody], "minimum_should_match": 1}})
+    alert = request.alert
+    if alert and (alert.rule or alert.rule_id):
+        wanted = [
+            _text(f"kibana.alert.rule.{field}", text)
+            for text, fields in ((alert.rule, ("name",)), (alert.rule_id, ("rule_id", "uuid")))
+            if text
+            for field in fields
+        ]
+        found.append({"bool": {"should": wanted, "minimum_should_match": 1}})
+    return found
+
+
+def _text(field: str, text: str) -> dict[str, Any]:
+    r"""A field that is this text, in which ``*`` stands for any; every other sign of a pattern is itself."""
+    escaped = text.replace("\\", "\\\\").replace("?", "\\?")
+    return {"wildcard": {field: {"value": escaped, "case_insensitive": True}}}

@@ -1,0 +1,373 @@
+"""What Elasticsearch answers, recorded or specified, and what a look makes of it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import respx
+
+from checking_core import Answer, DetectionResult, Outcome, Prevention, Reason
+from checking_core.settings import WorkerSettings
+from checking_core.testing import ENDED, STARTED, KitClock, a_task
+from checking_core.worker.run_task import run_task
+from checking_plugin_elastic.answers import rows_of
+from checking_plugin_elastic.client import Call
+from checking_plugin_elastic.completeness import gaps_in
+from checking_plugin_elastic.language import Language
+from checking_plugin_elastic.queries import Asked
+from checking_plugin_elastic.records import alert_of, event_of
+
+from .elastic_stage import ElasticStage, failure, search_answer
+
+SETTINGS = WorkerSettings(jitter_min=0, jitter_max=0, max_retries=0, retry_delay=0)
+ALERT = {"alert": {"rule": "LSASS dump"}}
+EQL = {"telemetry": {"index": "logs-*", "language": "eql", "query": "any where true"}}
+ESQL = {"telemetry": {"language": "esql", "query": "FROM logs-* METADATA _id, _index | KEEP *"}}
+LUCENE = {"telemetry": {"index": "logs-*", "query": "rundll32"}}
+WHOLE = {"timed_out": False, "_shards": {"total": 3, "successful": 3, "failed": 0}}
+
+
+class Cluster(ElasticStage):
+    """Answers with what it is told to, one after the other, the last again and again."""
+
+    def __init__(self, router: respx.Router) -> None:
+        super().__init__(router)
+        self.answers: list[httpx.Response] = []
+
+    def found(self, request: httpx.Request) -> httpx.Response:
+        return self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+
+    def says(self, *answers: httpx.Response | dict[str, Any]) -> None:
+        self.answers = [
+            answer if isinstance(answer, httpx.Response) else httpx.Response(200, json=answer) for answer in answers
+        ]
+
+    async def look(self, config: dict[str, Any], **task: Any) -> DetectionResult:
+        detector = self.detector(clock=KitClock())
+        try:
+            return await run_task(detector, a_task(detection_config=config, **task), SETTINGS)
+        finally:
+            await detector.close()
+
+    @property
+    def body(self) -> dict[str, Any]:
+        return json.loads(self.asked[-1].content)
+
+
+@pytest.fixture
+def cluster() -> Iterator[Cluster]:
+    with respx.mock(assert_all_called=False) as router:
+        yield Cluster(router)
+
+
+def recorded(shared_data: Path, name: str) -> httpx.Response:
+    told = json.loads((shared_data / "backends" / "elastic" / f"{name}.json").read_text())
+    return httpx.Response(told["status"], json=told["body"], headers=told.get("headers"))
+
+
+def an_event(**changes: Any) -> dict[str, Any]:
+    source = {"@timestamp": STARTED.isoformat(), "host": {"name": "WS01"}, "process": {"pid": 4242}}
+    return {"_index": "logs-1", "_id": "event-1", "_source": source | changes}
+
+
+@pytest.mark.parametrize(
+    ("name", "config"),
+    [
+        ("search_partial_shards_200_CONSTRUCTED", LUCENE),
+        ("search_partial_shards_200_CONSTRUCTED", ALERT),
+        ("eql_partial_200_CONSTRUCTED", EQL),
+        ("esql_partial_200_CONSTRUCTED", ESQL),
+    ],
+)
+async def test_a_recorded_answer_in_part_is_no_silence(
+    cluster: Cluster, shared_data: Path, name: str, config: dict[str, Any]
+) -> None:
+    cluster.says(recorded(shared_data, name))
+    result = await cluster.look(config)
+    assert (result.outcome, result.reason) == (Outcome.INCONCLUSIVE, Reason.BACKEND_PARTIAL_ANSWER)
+    assert not result.final
+
+
+@pytest.mark.parametrize(
+    ("name", "language", "pids", "whole"),
+    [
+        ("search_200", Language.LUCENE, [None], False),
+        ("eql_sequence_200", Language.EQL, [2012, 2012], True),
+        ("esql_200_CONSTRUCTED", Language.ESQL, [None], True),
+    ],
+)
+def test_a_recorded_answer_is_read(
+    shared_data: Path, name: str, language: Language, pids: list[int | None], whole: bool
+) -> None:
+    question = Asked(call=Call("/", {}), language=language, words="", most=10)
+    rows = rows_of(recorded(shared_data, name).json(), question)
+    events = [event_of(row) for row in rows.records]
+    assert ([event.pid for event in events], rows.whole) == (pids, whole)
+    assert all(event.id and event.event_at for event in events)
+
+
+async def test_a_recorded_refusal_for_load_is_waited_for(cluster: Cluster, shared_data: Path) -> None:
+    cluster.says(recorded(shared_data, "error_429_CONSTRUCTED"))
+    result = await cluster.look(ALERT)
+    assert (result.reason, result.final) == (Reason.BACKEND_RATE_LIMITED, False)
+
+
+def test_a_recorded_search_that_still_runs_is_incomplete(shared_data: Path) -> None:
+    body = recorded(shared_data, "async_search_running_200").json()
+    assert gaps_in(body) == ("is_partial", "is_running")
+
+
+@pytest.mark.parametrize(
+    "gap",
+    [
+        {"timed_out": True},
+        {"terminated_early": True},
+        {"is_partial": True},
+        {"is_running": True},
+        {"_shards": {"total": 3, "successful": 2, "failed": 1}},
+        {"_shards": {"total": 0, "successful": 0, "failed": 0}},
+        {"shard_failures": [{"shard": 0}]},
+        {"_clusters": {"total": 2, "successful": 1, "skipped": 1}},
+        {"_clusters": {"total": 2, "successful": 1, "partial": 1}},
+        {"_clusters": {"total": 2, "successful": 1, "failed": 1}},
+        {"_clusters": {"total": 2, "successful": 1, "running": 1}},
+    ],
+    ids=str,
+)
+async def test_each_sign_of_a_gap_spoils_a_silence_and_no_hit(cluster: Cluster, gap: dict[str, Any]) -> None:
+    cluster.says(search_answer([]) | gap)
+    silent = await cluster.look(LUCENE)
+    cluster.says(search_answer([an_event()]) | gap)
+    hit = await cluster.look(LUCENE)
+    assert (silent.telemetry, silent.reason) == (Answer.UNKNOWN, Reason.BACKEND_PARTIAL_ANSWER)
+    assert hit.telemetry is Answer.YES
+
+
+def test_a_whole_answer_has_no_gap() -> None:
+    assert gaps_in({**WHOLE, "_clusters": {"total": 2, "successful": 2, "skipped": 0}, "shard_failures": []}) == ()
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason", "final"),
+    [
+        (failure(400, "parsing_exception", "no viable input"), Reason.QUERY_INVALID, True),
+        (failure(400, "verification_exception", "Unknown column [x]"), Reason.QUERY_INVALID, True),
+        (failure(401, "security_exception", "missing credentials"), Reason.BACKEND_AUTH_FAILED, True),
+        (failure(403, "security_exception", "unauthorized for API key"), Reason.BACKEND_AUTH_FAILED, True),
+        (failure(404, "index_not_found_exception", "no such index [logs-x]"), Reason.QUERY_INVALID, True),
+        (httpx.Response(405, json={"error": "Incorrect HTTP method", "status": 405}), Reason.PLUGIN_ERROR, True),
+        (failure(406, "x", "y"), Reason.PLUGIN_ERROR, True),
+        (failure(408, "timeout", "y"), Reason.BACKEND_UNREACHABLE, False),
+        (failure(500, "script_exception", "bug"), Reason.PLUGIN_ERROR, True),
+        (failure(500, "circuit_breaking_exception", "too large"), Reason.BACKEND_UNREACHABLE, False),
+        (httpx.Response(500, text="oops"), Reason.BACKEND_UNREACHABLE, False),
+        (httpx.Response(502, text="<html>Bad Gateway"), Reason.BACKEND_UNREACHABLE, False),
+        (failure(503, "no_shard_available_action_exception", "x"), Reason.BACKEND_UNREACHABLE, False),
+        (httpx.Response(200, text=""), Reason.BACKEND_UNREACHABLE, False),
+        (httpx.Response(200, text='{"took": 3, "hits": {"to'), Reason.BACKEND_UNREACHABLE, False),
+        (
+            httpx.Response(200, json={"name": "node-1", "tagline": "You Know, for Search"}),
+            Reason.BACKEND_UNREACHABLE,
+            False,
+        ),
+        (httpx.Response(302, headers={"Location": "https://login.example"}), Reason.PLUGIN_ERROR, True),
+    ],
+    ids=lambda value: f"{value.status_code} {value.text[:60]}" if isinstance(value, httpx.Response) else str(value),
+)
+@pytest.mark.parametrize("config", [ALERT, LUCENE, EQL, ESQL], ids=["alert", "lucene", "eql", "esql"])
+async def test_each_error_is_told_for_what_it_is(
+    cluster: Cluster, config: dict[str, Any], answer: httpx.Response, reason: Reason, final: bool
+) -> None:
+    cluster.says(answer)
+    result = await cluster.look(config)
+    assert (result.outcome, result.reason, result.final) == (Outcome.INCONCLUSIVE, reason, final)
+
+
+@pytest.mark.parametrize(
+    ("config", "parameter"),
+    [
+        (LUCENE, "allow_partial_search_results"),
+        (EQL, "allow_partial_search_results"),
+        (ESQL, "allow_partial_results"),
+    ],
+)
+async def test_partial_answers_are_switched_off(cluster: Cluster, config: dict[str, Any], parameter: str) -> None:
+    cluster.says(search_answer([]))
+    await cluster.look(config)
+    assert cluster.asked[-1].url.params[parameter] == "false"
+
+
+async def test_an_old_version_that_knows_no_such_switch_is_asked_without(cluster: Cluster) -> None:
+    unknown = "request [/logs-*/_eql/search] contains unrecognized parameter: [allow_partial_search_results]"
+    answer = {"is_partial": False, "is_running": False, "timed_out": False, "hits": {"events": [an_event()]}}
+    cluster.says(failure(400, "illegal_argument_exception", unknown), httpx.Response(200, json=answer))
+    assert (await cluster.look(EQL)).telemetry is Answer.YES
+    assert "allow_partial_search_results" not in cluster.asked[-1].url.params
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"telemetry": {"query": "x", "index": "*"}},
+        {"telemetry": {"query": "x", "index": "_all"}},
+        {"telemetry": {"query": "x", "index": "a/_doc/../../b"}},
+        {"telemetry": {"query": "x", "index": "-logs"}},
+        {"telemetry": {"query": "FROM * | LIMIT 5", "language": "esql"}},
+        {"telemetry": {"query": "@timestamp: [now-1d TO now]", "index": "logs-*"}},
+        {"alert": {"query": "any where true", "rule": "x"}, "telemetry": {"query": "x", "language": "sql"}},
+    ],
+    ids=str,
+)
+async def test_a_question_without_a_scope_is_not_asked(cluster: Cluster, config: dict[str, Any]) -> None:
+    cluster.says(search_answer([]))
+    result = await cluster.look(config)
+    assert (result.outcome, result.reason) == (Outcome.INCONCLUSIVE, Reason.QUERY_INVALID)
+
+
+async def test_a_query_is_confined_to_the_window(cluster: Cluster) -> None:
+    cluster.says({"columns": [], "values": []})
+    await cluster.look(ESQL)
+    assert {"gte", "lte"} <= cluster.body["filter"]["range"]["@timestamp"].keys()
+    cluster.says(search_answer([]))
+    await cluster.look(LUCENE)
+    assert "range" in cluster.body["query"]["bool"]["filter"][0]
+
+
+async def test_a_row_more_than_its_own_limit_proves_nothing(cluster: Cluster) -> None:
+    limited = {"telemetry": {"language": "esql", "query": "FROM logs-* METADATA _id | KEEP _id, host.name | LIMIT 1"}}
+    cluster.says({"columns": [{"name": "_id"}, {"name": "host.name"}], "values": [["a", "dc01"]]})
+    assert (await cluster.look(limited)).telemetry is Answer.UNKNOWN
+    cluster.says({"columns": [{"name": "_id"}, {"name": "host.name"}], "values": []})
+    assert (await cluster.look(limited)).telemetry is Answer.NO
+
+
+async def test_a_crowd_of_alerts_is_asked_again_for_the_host_and_the_rule(cluster: Cluster) -> None:
+    crowd = search_answer([an_event() for _ in range(1000)])
+    crowd["hits"]["total"] = {"value": 1001, "relation": "gte"}
+    cluster.says(crowd)
+    await cluster.look(ALERT)
+    narrowest = json.dumps(cluster.body["query"])
+    assert len(cluster.asked) == 3
+    assert "ws01*" in narrowest
+    assert "LSASS dump" in narrowest
+
+
+FLAT = {
+    "@timestamp": "2026-11-20T19:33:00.000Z",
+    "kibana.alert.original_time": "2026-11-20T19:28:38.500Z",
+    "kibana.alert.rule.name": "LSASS dump",
+    "kibana.alert.rule.rule_id": "static-id",
+    "kibana.alert.rule.uuid": "saved-id",
+    "kibana.alert.severity": "high",
+    "kibana.alert.rule.threat": [{"technique": [{"id": "T1003", "subtechnique": [{"id": "T1003.001"}]}]}],
+    "kibana.alert.original_event.kind": "alert",
+    "kibana.alert.original_event.type": ["info", "denied"],
+    "kibana.alert.original_event.outcome": "success",
+    "host.name": "ws01",
+    "process.pid": 4242,
+    "process.parent.pid": 999,
+    "user.name": "alice",
+    "user.domain": "CORP",
+}
+
+
+def nested(flat: dict[str, Any]) -> dict[str, Any]:
+    tree: dict[str, Any] = {}
+    for path, value in flat.items():
+        *way, last = path.split(".")
+        place = tree
+        for name in way:
+            place = place.setdefault(name, {})
+        place[last] = value
+    return tree
+
+
+@pytest.mark.parametrize("source", [FLAT, nested(FLAT)], ids=["flat", "nested"])
+def test_an_alert_is_read_with_all_its_times(source: dict[str, Any]) -> None:
+    alert = alert_of({"_id": "a", "_index": ".internal", "_source": source}, kibana="https://kibana.example/s/red")
+    assert (alert.rule, alert.rule_id, alert.rule_aliases) == ("LSASS dump", "static-id", ("saved-id",))
+    assert alert.event_at == STARTED + timedelta(milliseconds=500)
+    assert alert.created_at is not None
+    assert alert.created_at > ENDED
+    assert alert.techniques == ("T1003.001",)
+    assert (alert.hosts, alert.pid, alert.ancestors, alert.users) == (("ws01",), 4242, (999,), ("CORP\\alice",))
+    assert (alert.prevention, alert.severity, alert.suppressed) == (Prevention.BLOCKED, "high", False)
+    assert alert.url is not None
+    assert alert.url.startswith(
+        "https://kibana.example/s/red/app/security/alerts/redirect/a?index=.internal&timestamp="
+    )
+
+
+@pytest.mark.parametrize(
+    ("event", "prevention"),
+    [
+        ({"kind": "alert", "type": ["info", "denied"], "outcome": "success"}, Prevention.BLOCKED),
+        ({"kind": "alert", "type": ["info", "denied"], "outcome": "failure"}, Prevention.NOT_BLOCKED),
+        ({"kind": "alert", "type": ["info", "allowed"], "outcome": "success"}, Prevention.NOT_BLOCKED),
+        ({"kind": "event", "type": ["denied"], "outcome": "success"}, Prevention.UNKNOWN),
+        ({"kind": "alert"}, Prevention.UNKNOWN),
+        ({}, Prevention.UNKNOWN),
+    ],
+    ids=str,
+)
+def test_only_what_the_endpoint_denied_is_blocked(event: dict[str, Any], prevention: Prevention) -> None:
+    named = {"kibana.alert.rule.name": "Malicious Behavior Prevention Alert", "kibana.alert.original_event": event}
+    assert alert_of({"_id": "a", "_source": named}).prevention is prevention
+
+
+def test_a_process_that_was_killed_in_response_was_not_blocked() -> None:
+    source = {
+        "kibana.alert.original_event": {"kind": "alert", "type": ["info", "allowed"]},
+        "Responses": [{"action": {"action": "kill_process"}, "message": "Success"}],
+    }
+    assert alert_of({"_id": "a", "_source": source}).prevention is Prevention.TERMINATED
+
+
+def test_a_building_block_is_one_that_nobody_sees() -> None:
+    assert alert_of({"_id": "a", "_source": {"kibana.alert.building_block_type": "default"}}).suppressed
+
+
+def test_the_technique_of_an_endpoint_alert_stands_at_its_top() -> None:
+    source = {"kibana.alert.rule.threat": [], "threat": [{"technique": [{"id": "T1218"}]}]}
+    assert alert_of({"_id": "a", "_source": source}).techniques == ("T1218",)
+
+
+def test_an_alert_that_counts_events_spans_them() -> None:
+    source = {
+        "@timestamp": "2026-11-20T19:35:00Z",
+        "kibana.alert.threshold_result": {"from": "2026-11-20T19:20:00Z"},
+        "kibana.alert.original_time": "2026-11-20T19:34:00Z",
+    }
+    alert = alert_of({"_id": "a", "_source": source})
+    assert alert.event_at is not None
+    assert alert.event_until is not None
+    assert (alert.event_until - alert.event_at) == timedelta(minutes=14)
+
+
+def test_an_alert_of_version_7_is_read() -> None:
+    source = {
+        "@timestamp": "2026-11-20T19:35:00Z",
+        "signal": {"rule": {"name": "Old", "rule_id": "r", "severity": "low"}, "original_time": "2026-11-20T19:28:38Z"},
+    }
+    alert = alert_of({"_id": "a", "_source": source})
+    assert (alert.rule, alert.rule_id, alert.severity, alert.event_at) == ("Old", "r", "low", STARTED)
+
+
+async def test_the_self_check_tells_what_a_person_wants_to_know(cluster: Cluster) -> None:
+    newest = an_event() | {"_source": {"@timestamp": ENDED.isoformat()}}
+    privileges = {"cluster": {"manage": True}, "index": {".alerts": {"write": True, "delete_index": False}}}
+    cluster.says(httpx.Response(200, json=search_answer([newest]), headers={"Date": "Fri, 20 Nov 2026 19:50:39 GMT"}))
+    cluster.answers += [httpx.Response(200, json=privileges)]
+    detector = cluster.detector(clock=KitClock())
+    health = await detector.self_check()
+    await detector.close()
+    assert health.ok
+    assert "newest alert 22 minutes old" in health.detail
+    assert "may manage, write, which it does not need" in health.detail
+    assert "clock +20 s" in health.detail
