@@ -83,8 +83,14 @@ class PluginHost:
         return cls(plugins, detectors, commands)
 
     def backends(self, settings: BackendsSettings) -> dict[str, BackendSettings]:
-        """The configured backends; where none is configured, one for each installed detector, of its own name."""
-        return dict(settings.backends) or {name: plain_backend(kind) for name, kind in self.detectors.items()}
+        """The configured backends; where none is configured, one for each installed detector, of its own name.
+
+        A plugin that is only installed, with none of the settings that it needs, is no backend. One that has some of
+        them is, so that whoever asks it learns which are missing.
+        """
+        if settings.backends:
+            return dict(settings.backends)
+        return {name: plain_backend(kind) for name, kind in self.detectors.items() if not _is_bare(kind.Settings)}
 
     @property
     def config_keys(self) -> frozenset[str]:
@@ -134,6 +140,18 @@ def plain_backend(detector: type[BaseWorker]) -> BackendSettings:
     """What stands for a backend that nobody configured: the detector with its own variables."""
     main = "api" if "api" in detector.detection_types else min(detector.detection_types)
     return BackendSettings(plugin=detector.platform, detection_type=main)
+
+
+def _is_bare(model: type[BaseSettings]) -> bool:
+    """Whether settings are needed and not one is given: then what every error complains of is empty."""
+    try:
+        foreign("cannot read its settings", model)
+    except BrokenPluginError as error:
+        cause = error.__cause__
+        return isinstance(cause, ValidationError) and all(
+            item["input"] == {} for item in cause.errors(include_url=False, include_context=False)
+        )
+    return False
 
 
 def _precedence(entry: EntryPoint) -> tuple[str, bool, str]:
