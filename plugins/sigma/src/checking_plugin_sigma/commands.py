@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import platform
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -19,6 +20,7 @@ from rich.progress import Progress
 
 from checking_core.errors import ConfigurationError
 from checking_plugin_sigma.events.source import files_of
+from checking_plugin_sigma.recorder.record import read_steps, record, write
 from checking_plugin_sigma.rules.cache import RuleCache, default_folder
 from checking_plugin_sigma.rules.load import load_rules
 from checking_plugin_sigma.selftest import selftest
@@ -88,6 +90,25 @@ def prove(
         raise ConfigurationError("no rule hits this telemetry, so nothing can be proven with it")
     show_trials(trials, console())
     return 0 if all(trial.passed for trial in trials) else 1
+
+
+@app.command(name="record")
+def record_steps(
+    *,
+    steps: Annotated[Path, Parameter(help="YAML file of what to do.")],
+    into: Annotated[Path, Parameter(help="Folder to write operation.jsonl and telemetry.jsonl into.")],
+    name: Annotated[str, Parameter(help="Name of the operation.")] = "Recorded operation",
+    host: Annotated[str | None, Parameter(help="What to call this host in the recording.")] = None,
+    folder: Annotated[Path, Parameter(help="Folder that the commands run in.")] = Path("/"),
+) -> int:
+    """Carry out commands on this host, and record them: as a red team would tell, and as a sensor would.
+
+    Needs Linux, and no privileges beyond those of the commands.
+    """
+    found = record(name, read_steps(steps), host=host or platform.node(), folder=folder)
+    write(found, into)
+    console().print(f"{len(found.messages)} steps, {len(found.events)} process starts: {into}")
+    return 0
 
 
 def _zone(name: str | None) -> tzinfo | None:
