@@ -20,10 +20,8 @@ from rich.progress import Progress
 
 from checking_core.errors import ConfigurationError
 from checking_plugin_sigma.events.source import files_of
-from checking_plugin_sigma.recorder.record import read_steps, record, write
 from checking_plugin_sigma.rules.cache import RuleCache, default_folder
 from checking_plugin_sigma.rules.load import load_rules
-from checking_plugin_sigma.selftest import selftest
 from checking_plugin_sigma.settings import zone_of
 from checking_plugin_sigma.survey import layer_of, survey
 from checking_plugin_sigma.tables import console, show_survey, show_trials
@@ -45,7 +43,9 @@ class Format(StrEnum):
 def scan(
     *,
     rules: Annotated[Path, Parameter(help="Folder of Sigma rules, or one rule.")],
-    events: Annotated[list[str], Parameter(help="Telemetry: files, folders or patterns.", consume_multiple=True)],
+    events: Annotated[
+        list[str], Parameter(help="Telemetry: files, folders or patterns.", consume_multiple=True, negative="")
+    ],
     technique: Annotated[str | None, Parameter(help="Only rules of this ATT&CK technique.")] = None,
     form: Annotated[Format, Parameter(name="--format", help="How to print what was found.")] = Format.TABLE,
 ) -> int:
@@ -72,7 +72,7 @@ def prove(
     *,
     rules: Annotated[Path | None, Parameter(help="Folder of Sigma rules, or one rule.")] = None,
     events: Annotated[
-        list[str] | None, Parameter(help="Telemetry that some of them hit.", consume_multiple=True)
+        list[str] | None, Parameter(help="Telemetry that some of them hit.", consume_multiple=True, negative="")
     ] = None,
     time_zone: Annotated[str | None, Parameter(help="Zone of times that are written without one.")] = None,
 ) -> int:
@@ -80,6 +80,8 @@ def prove(
 
     Takes each rule that hits, by default of a sample of its own. Exit code 1 if a verdict did not do what it should.
     """
+    from checking_plugin_sigma.selftest import selftest
+
     if (rules is None) != (events is None):
         raise ConfigurationError("--rules and --events go together")
     sample = Path(__file__).parent / "sample"
@@ -105,6 +107,8 @@ def record_steps(
 
     Needs Linux, and no privileges beyond those of the commands.
     """
+    from checking_plugin_sigma.recorder.record import read_steps, record, write
+
     found = record(name, read_steps(steps), host=host or platform.node(), folder=folder)
     write(found, into)
     console().print(f"{len(found.messages)} steps, {len(found.events)} process starts: {into}")
