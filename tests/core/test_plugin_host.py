@@ -320,6 +320,13 @@ def test_a_plugin_with_a_command_that_cannot_be_used_is_broken(body, problem, in
     assert problem in plugin.problem
 
 
+def test_one_plugin_can_be_loaded_without_the_others(install):
+    install(with_commands('return {"acme-scan": Command("nowhere_to_be_found:app", "Scan it.")}'))
+    host = PluginHost.load(only="acme")
+    assert ([plugin.name for plugin in host.plugins], list(host.commands)) == (["acme"], ["acme-scan"])
+    assert PluginHost.load(only="nobody").plugins == ()
+
+
 def test_of_two_plugins_with_one_command_the_first_has_it(install):
     for name in ("acme", "bcme"):
         hook = f'return {{"both": Command("{name}:app", "x")}}'

@@ -61,7 +61,8 @@ def _add_commands_of_plugins(words: Sequence[str]) -> None:
         return
     from checking_core.plugin import PluginHost
 
-    for name, command in PluginHost.load().commands.items():
+    commands = PluginHost.load(only=first).commands if first else {}  # most name their command after themselves
+    for name, command in (commands if first in commands else PluginHost.load().commands).items():
         if name not in app:
             app.command(command.target, name=name, help=command.help)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from rich import box
 from rich.console import Console
@@ -12,8 +13,10 @@ from rich.table import Table
 from rich.text import Text
 
 from checking_core.report.escape import visible
-from checking_plugin_sigma.selftest import Trial
 from checking_plugin_sigma.survey import RuleHits, Survey
+
+if TYPE_CHECKING:
+    from checking_plugin_sigma.selftest import Trial
 
 __all__ = ["console", "show_survey", "show_trials"]
 

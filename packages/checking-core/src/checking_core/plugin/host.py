@@ -61,12 +61,13 @@ class PluginHost:
         self.commands = dict(commands or {})
 
     @classmethod
-    def load(cls) -> PluginHost:
-        """Import every plugin of the entry-point group. Never raises for what a plugin does."""
+    def load(cls, *, only: str | None = None) -> PluginHost:
+        """Import every plugin of the entry-point group, or those of one name. Never raises for what a plugin does."""
         plugins: list[PluginInfo] = []
         detectors: dict[str, type[BaseWorker]] = {}
         commands: dict[str, Command] = {}
-        for entry in sorted(entry_points(group=GROUP), key=_precedence):
+        entries = entry_points(group=GROUP) if only is None else entry_points(group=GROUP, name=only)
+        for entry in sorted(entries, key=_precedence):
             distribution, version = (entry.dist.name, entry.dist.version) if entry.dist else ("unknown", "unknown")
             info = PluginInfo(name=entry.name, distribution=distribution, version=version, state=PluginState.LOADED)
             try:
