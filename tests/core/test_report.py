@@ -272,8 +272,10 @@ def test_expectations_that_were_not_met_are_counted() -> None:
     lines = [line(step=n, outcome=Outcome.NONE, met=Met.NO) for n in (1, 2)]
     assert lines[0].check is not None
     assert next_steps(report_of(*lines)) == [
-        "2 checks do not meet what is expected: defences to work on. "
-        f"Why: checking explain {str(lines[0].check.id)[:8]}."
+        (
+            "2 checks do not meet what is expected: defences to work on."
+            f" Why: checking explain {str(lines[0].check.id)[:8]}."
+        )
     ]
 
 

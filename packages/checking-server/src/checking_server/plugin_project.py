@@ -46,7 +46,8 @@ def write_project(name: str, parent: Path) -> Path:
             f"{folder} is there already; choose another name, or another folder by --into"
         ) from None
     except OSError as error:
-        raise ConfigurationError(f"--into: {folder} cannot be made: {error.strerror}; name a folder that is there") from error
+        problem = f"--into: {folder} cannot be made: {error.strerror}; name a folder that is there"
+        raise ConfigurationError(problem) from error
     try:
         for place, text in texts.items():
             file = folder / place
