@@ -6,6 +6,7 @@ What cannot be evaluated is refused with the reason in words: a rule is never si
 from __future__ import annotations
 
 import hashlib
+from inspect import signature
 from typing import Any
 
 import yaml
@@ -89,10 +90,10 @@ def _of_collection(documents: list[Any], source: str, digest: str, placeholders:
 
 def _trusted() -> dict[str, Any]:
     """Patterns mean what Python's ``re`` makes of them; pySigma 2 would check them with another engine."""
-    try:
-        from sigma.policy.profiles import TrustedPolicy
-    except ImportError:
+    if "policy" not in signature(SigmaRule.from_dict).parameters:
         return {}
+    from sigma.policy.profiles import TrustedPolicy
+
     return {"policy": TrustedPolicy}
 
 
