@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 from uuid import uuid4
 
+import msgspec
 import pytest
 from msgspec.structs import replace
 
@@ -87,13 +88,22 @@ async def test_a_fatal_task_that_is_replayed_can_still_be_answered(stations: Sta
     assert check["status"] is CheckStatus.COMPLETED
 
 
-async def test_a_fatal_task_that_was_answered_closes_nothing(stations: Stations, link: Link) -> None:
+async def test_a_fatal_task_that_was_answered_closes_nothing_and_is_no_letter(stations: Stations, link: Link) -> None:
+    """Replayed, it would change nothing."""
     letter = await fatal_task(stations, link)
     await stations.gathers(an_answer(decode_task(letter.body)))
     before = await stations.checks()
-    await Bury(stations.store)([letter, letter])
+    await Bury(stations.store)([letter, dead(), letter])
     assert await stations.checks() == before
     assert len(await stations.results()) == 1
+    assert [row["body"] for row in await kept(stations)] == [dead().body]
+
+
+async def test_a_fatal_task_of_a_check_that_is_not_here_is_kept(stations: Stations, link: Link) -> None:
+    letter = await fatal_task(stations, link)
+    stranger = msgspec.json.encode({**msgspec.json.decode(letter.body), "detection_execution_id": str(uuid4())})
+    await Bury(stations.store)([replace(letter, body=stranger)])
+    assert [row["body"] for row in await kept(stations)] == [stranger]
 
 
 async def test_a_task_that_a_worker_refused_leaves_its_check_to_the_lease(stations: Stations, link: Link) -> None:

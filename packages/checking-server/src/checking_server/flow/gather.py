@@ -13,7 +13,6 @@ import structlog
 
 from checking_core.contracts import (
     Answer,
-    CheckStatus,
     DetectionResult,
     EvidenceClaim,
     EvidenceKind,
@@ -30,12 +29,11 @@ from checking_core.transport.base import Message
 from checking_server.flow.attribute import attribute
 from checking_server.flow.bisect import bisected
 from checking_server.flow.rows import (
-    BY_ENGINE,
     BY_WORKER,
     Row,
+    awaits,
     closed_check,
     due_first,
-    is_open,
     next_look_row,
     seen_by,
     stands_of,
@@ -121,7 +119,7 @@ class _Batch:
         check = self._checks.get(result.detection_execution_id)
         if check is None:
             return RejectedMessageError("detection_execution_id", "names no check of this store")
-        if not _is_awaited(check, result):
+        if not awaits(check, result.id):
             return Gathered.REPEATED
         if result.outcome in _NO_ANSWER:
             return RejectedMessageError("outcome", f"is {result.outcome}, which no worker can conclude from an answer")
@@ -200,13 +198,6 @@ def _read(body: bytes) -> DetectionResult | RejectedMessageError:
         return decode_result(body)
     except RejectedMessageError as error:
         return error
-
-
-def _is_awaited(check: Row, result: DetectionResult) -> bool:
-    """The answer of the current look, to a check that is open or that the engine itself gave up."""
-    closed_by = check["execution_metadata"].get("closed_by")
-    given_up = closed_by == BY_ENGINE and check["status"] is not CheckStatus.CANCELLED
-    return bool(result.id == check["task_id"] and (is_open(check["status"]) or given_up))
 
 
 def _decides(claim: EvidenceClaim, result: DetectionResult) -> bool:

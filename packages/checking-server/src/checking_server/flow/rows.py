@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, TypeAlias
-from uuid import uuid5
+from uuid import UUID, uuid5
 
 import msgspec
 
@@ -29,6 +29,7 @@ __all__ = [
     "BY_WORKER",
     "Row",
     "Stands",
+    "awaits",
     "closed_check",
     "due_first",
     "engine_result",
@@ -52,6 +53,14 @@ BY_WORKER = "worker"
 
 NOT_ASKED = Axes()
 _MOST_OFFSET = 3600.0
+
+
+def awaits(check: Row, task_id: UUID) -> bool:
+    """Whether an answer to this task changes it: its current look, while it is open or given up by the engine."""
+    given_up = (
+        check["execution_metadata"].get("closed_by") == BY_ENGINE and check["status"] is not CheckStatus.CANCELLED
+    )
+    return bool(task_id == check["task_id"] and (is_open(check["status"]) or given_up))
 
 
 def closed_check(check: Row, outcome: Outcome, now: datetime, **metadata: Any) -> dict[str, Any]:
