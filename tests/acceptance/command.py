@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -102,13 +102,19 @@ class Served:
 
 
 @contextmanager
-def served(folder: Path, *arguments: str, plugins: Path | None = None, **settings: object) -> Iterator[Served]:
-    """A server on a free port, killed at the end if it still runs."""
+def served(
+    folder: Path,
+    *arguments: str,
+    plugins: Path | None = None,
+    access: Sequence[str] = ("--no-auth",),
+    **settings: object,
+) -> Iterator[Served]:
+    """A server on a free port, killed at the end if it still runs. Nobody is asked for a key unless ``access`` says."""
     errors = folder / "serve.log"
     with (
         errors.open("w") as log,
         subprocess.Popen(
-            [CHECKING, "serve", "--port", "0", *arguments],
+            [CHECKING, "serve", "--port", "0", *access, *arguments],
             cwd=folder,
             env=environment(folder, settings, plugins),
             stdout=subprocess.PIPE,

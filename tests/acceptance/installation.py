@@ -102,7 +102,7 @@ class Installation:
     def serving(self, roles: str, **settings: object) -> Iterator[Part]:
         """``checking serve --role``, knowing the passwords of its roles' users."""
         users = [user for role in roles.split(",") for user in USERS[role]]
-        command = [str(CHECKING), "serve", "--role", roles, "--port", "0"]
+        command = [str(CHECKING), "serve", "--role", roles, "--port", "0", "--no-auth"]
         with self._part(roles, command, users, settings) as part:
             yield part
 

@@ -145,7 +145,7 @@ class Site:
 
     def start(self, part: str) -> None:
         """Start a part of which no process runs."""
-        role = ["serve", "--role", part]
+        role = ["serve", "--no-auth", "--role", part]
         with (self.folder / f"{part}.log").open("ab") as log:
             self._processes[part] = subprocess.Popen(
                 [WORKER, "run"] if part in WORKERS else [CHECKING, *role],

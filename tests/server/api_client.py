@@ -34,7 +34,7 @@ async def client_of(
     """A client of the API on this store; ``options`` are those of ``create_app``."""
     asked = dict.fromkeys(queues, (transport or MemoryTransport()).state)
     checkup = Checkup(store, asked, rests_on_broker=rests_on_broker, plugins=plugins, patience=patience)
-    async with client_of_app(create_app(store, checkup, **options)) as client:
+    async with client_of_app(create_app(store, checkup, **{"keyring": None, **options})) as client:
         yield client
 
 

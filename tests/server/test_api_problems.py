@@ -64,7 +64,7 @@ async def take(data: JSONBody[Thing]) -> Thing:
 @pytest.fixture
 async def client(tmp_path: Path) -> AsyncIterator[httpx.AsyncClient]:
     async with Store(f"sqlite+aiosqlite:///{tmp_path / 'checking.db'}") as store:
-        app = create_app(store, Checkup(store, {}, plugins=()), body_limit=100)
+        app = create_app(store, Checkup(store, {}, plugins=()), keyring=None, body_limit=100)
         app.register(raises)
         app.register(take)
         async with client_of_app(app) as opened:

@@ -31,7 +31,7 @@ def test_an_ipv6_address_is_written_as_urls_write_it() -> None:
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1"])
 def test_an_address_that_others_can_reach_is_refused(host: str) -> None:
-    with pytest.raises(ConfigurationError, match="access control is not part of this release yet"):
+    with pytest.raises(ConfigurationError, match="leave --no-auth out"):
         listen(host, 0)
 
 

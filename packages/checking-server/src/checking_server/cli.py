@@ -32,6 +32,7 @@ app = App(
 )
 
 _VERBS = {
+    "audit": "Who changed what.",
     "check": "Ask one backend once what it saw of one execution: neither server nor database is needed.",
     "demo": "A bundled operation through the whole engine, on nothing but this machine.",
     "explain": "Why a check has the verdict it has, and what would change it.",
@@ -46,6 +47,7 @@ _GROUPS = {
     "db": "The database schema: upgrade, check, downgrade, setup.",
     "dead-letters": "Messages that could not be accepted: list, show, replay, delete.",
     "expectations": "Check expectations files, and show what they plan.",
+    "keys": "Keys to the API: create, list, revoke.",
     "plugins": "Installed detector plugins and their backends, and the beginning of a new one.",
 }
 for _name, _help in _VERBS.items():

@@ -11,17 +11,18 @@ from checking_core.errors import ConfigurationError
 __all__ = ["listen", "url_of"]
 
 
-def listen(host: str, port: int) -> socket.socket:
+def listen(host: str, port: int, *, loopback: bool = True) -> socket.socket:
     """A socket that listens.
 
     Args:
-        host: name or address; loopback, for nobody is asked who they are yet.
+        host: name or address.
         port: 0 for any free one.
+        loopback: refuse an address that other machines can reach.
 
     Raises:
-        ConfigurationError: the address is none, is not loopback, is in use or is not for us.
+        ConfigurationError: the address is none, can be reached and must not, is in use or is not for us.
     """
-    family, address = _resolved(host, port)
+    family, address = _resolved(host, port, loopback=loopback)
     try:
         return socket.create_server((address, port), family=family)
     except OSError as error:
@@ -38,15 +39,15 @@ def url_of(listener: socket.socket) -> str:
     return f"http://[{address}]:{port}" if listener.family == socket.AF_INET6 else f"http://{address}:{port}"
 
 
-def _resolved(host: str, port: int) -> tuple[socket.AddressFamily, str]:
+def _resolved(host: str, port: int, *, loopback: bool) -> tuple[socket.AddressFamily, str]:
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except (OSError, UnicodeError) as error:
         raise ConfigurationError(f"{host} is no address to listen on: {error}") from error
-    if not all(ip_address(str(address[0])).is_loopback for *_, address in found):
+    if loopback and not all(ip_address(str(address[0])).is_loopback for *_, address in found):
         raise ConfigurationError(
-            f"{host} can be reached from other machines, and access control is not part of this release yet;"
-            " listen on 127.0.0.1, and let a proxy that asks who they are stand in front"
+            f"{host} can be reached from other machines, and with --no-auth nobody is asked who they are;"
+            " leave --no-auth out, or listen on 127.0.0.1"
         )
     family, *_, address = found[0]
     return family, str(address[0])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 __all__ = ["ApiSettings", "FlowSettings"]
@@ -25,9 +25,18 @@ class FlowSettings(BaseSettings):
 
 
 class ApiSettings(BaseSettings):
-    """Where the API listens."""
+    """Where the API listens, and how it makes tokens."""
 
     model_config = SettingsConfigDict({**_ENV, "env_prefix": "CHECKING_API_"})
 
-    host: str = Field(default="127.0.0.1", description="Name or address to listen on, of this machine's loopback")
+    host: str = Field(
+        default="127.0.0.1", description="Name or address to listen on; without access control a loopback one"
+    )
     port: int = Field(default=1337, ge=0, le=65535, description="TCP port, 0 for any free one")
+    token_secret: SecretStr | None = Field(
+        default=None, min_length=32, description="Signs tokens; all processes share it"
+    )
+    token_secret_before: SecretStr | None = Field(
+        default=None, min_length=32, description="The one before: its tokens are good until they end"
+    )
+    token_minutes: float = Field(default=15.0, gt=0, le=1440, description="How long a token is good for")

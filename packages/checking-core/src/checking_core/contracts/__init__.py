@@ -1,5 +1,6 @@
 """Messages and words that server, workers and plugins share. Frozen structs, versioned on the wire."""
 
+from checking_core.contracts.access import AccessRole
 from checking_core.contracts.check import Closed, PlannedCheck, check_id_of, task_id_of
 from checking_core.contracts.codec import MAX_BODY, decode_link_message, decode_result, decode_task, encode
 from checking_core.contracts.detection_config import (
@@ -44,6 +45,7 @@ from checking_core.contracts.verdict import (
 
 __all__ = [
     "MAX_BODY",
+    "AccessRole",
     "Agent",
     "Answer",
     "Ask",

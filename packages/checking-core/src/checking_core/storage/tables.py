@@ -10,6 +10,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from checking_core.contracts import (
+    AccessRole,
     Answer,
     CheckStatus,
     Clock,
@@ -26,6 +27,8 @@ from checking_core.storage.types import Json, UtcDateTime, enum_column
 
 __all__ = [
     "SCHEMA",
+    "api_keys",
+    "audit_log",
     "dead_letters",
     "detection_executions",
     "detection_results",
@@ -228,4 +231,36 @@ dead_letters = sa.Table(
     sa.Column("body", sa.LargeBinary, nullable=False),
     _time("created_at", nullable=False),
     sa.Index(None, "created_at"),
+)
+
+api_keys = sa.Table(
+    "api_keys",
+    metadata,
+    sa.Column("id", sa.Uuid, primary_key=True),
+    sa.Column("prefix", sa.String(20), nullable=False, unique=True),
+    sa.Column("secret_sha256", sa.String(64), nullable=False),
+    sa.Column("name", sa.String(255), nullable=False),
+    enum_column("role", AccessRole, nullable=False),
+    sa.Column("scopes", Json, nullable=False),
+    _time("expires_at"),
+    _time("last_used_at"),
+    _time("revoked_at"),
+    _time("created_at", nullable=False),
+)
+
+audit_log = sa.Table(
+    "audit_log",
+    metadata,
+    sa.Column("id", sa.Uuid, primary_key=True),
+    sa.Column("author", sa.String(255), nullable=False),
+    sa.Column("key_id", sa.Uuid),  # no reference: the entry outlives the key
+    sa.Column("address", sa.String(255)),
+    sa.Column("request_id", sa.String(255)),
+    sa.Column("action", sa.String(100), nullable=False),
+    sa.Column("subject", sa.String(255), nullable=False),
+    sa.Column("before", Json),
+    sa.Column("after", Json),
+    _time("created_at", nullable=False),
+    sa.Index(None, "created_at"),
+    sa.Index(None, "subject", "created_at"),
 )

@@ -17,6 +17,8 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from checking_core.storage import bell
+from checking_core.storage.api_keys import ApiKeys
+from checking_core.storage.audit import Audit
 from checking_core.storage.checks import Checks
 from checking_core.storage.claims import Claims
 from checking_core.storage.dead_letters import DeadLetters
@@ -70,6 +72,16 @@ class UnitOfWork:
     def dead_letters(self) -> DeadLetters:
         """Messages that could not be accepted."""
         return DeadLetters(self.connection, self.now)
+
+    @cached_property
+    def api_keys(self) -> ApiKeys:
+        """Keys to the API."""
+        return ApiKeys(self.connection, self.now)
+
+    @cached_property
+    def audit(self) -> Audit:
+        """Who changed what."""
+        return Audit(self.connection, self.now)
 
 
 class Store:

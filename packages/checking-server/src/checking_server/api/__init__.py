@@ -10,6 +10,7 @@ schemas        what is answered, a struct for each kind of row
 listing        how a page is asked for, and the shape it comes in; ``filters`` what it is narrowed to
 problems       every error as problem+json: the one place where an error becomes a status
 middleware     request id, times and the access log
+access         routes of keys, tokens and the audit log
 guards         who may ask
 ============== ===================================================================================
 

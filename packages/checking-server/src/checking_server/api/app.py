@@ -11,11 +11,13 @@ from litestar.di import Provide
 from litestar.exceptions import NotFoundException
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin
+from litestar.openapi.spec import Components, SecurityScheme
 
 from checking_core.storage import Store
-from checking_server.api import checks, executions, health, operations, results
+from checking_server.access import Keyring
+from checking_server.api import access, checks, executions, health, operations, results
 from checking_server.api.checkup import Checkup
-from checking_server.api.guards import LOOPBACK_NAMES, named
+from checking_server.api.guards import LOOPBACK_NAMES, admitted, author_of, named
 from checking_server.api.listing import paging
 from checking_server.api.middleware import RequestTrace
 from checking_server.api.problems import problem_response
@@ -33,6 +35,7 @@ def create_app(
     store: Store,
     checkup: Checkup,
     *,
+    keyring: Keyring | None,
     names: Collection[str] = LOOPBACK_NAMES,
     body_limit: int = _BODY_LIMIT,
 ) -> Litestar:
@@ -41,18 +44,28 @@ def create_app(
     Args:
         store: rows.
         checkup: what the health routes ask.
-        names: host names that requests may call this server by.
+        keyring: who may do what; ``None`` asks nobody, which is for loopback alone.
+        names: host names that requests may call this server by while nobody is asked.
         body_limit: bytes that a request body may have; beyond, 413.
     """
     version_1 = Router(
         BASE_PATH,
-        route_handlers=[health.router, operations.router, executions.router, checks.router, results.router],
+        route_handlers=[
+            health.router,
+            operations.router,
+            executions.router,
+            checks.router,
+            results.router,
+            access.router,
+        ],
         dependencies={
             "store": _given(store),
             "checkup": _given(checkup),
+            "keyring": _given(keyring),
+            "author": Provide(author_of, sync_to_thread=False),
             "paging": Provide(paging, sync_to_thread=False),
         },
-        guards=[named(names)],
+        guards=[admitted(keyring)] if keyring else [named(names), admitted(None)],
     )
     app = Litestar(
         [version_1],
@@ -74,6 +87,13 @@ def _openapi() -> OpenAPIConfig:
         title="Checking",
         version=version("checking-server"),
         description="Detection validation: what the red team did, and what the defenders' products saw of it.",
+        components=Components(
+            security_schemes={
+                "key": SecurityScheme(type="apiKey", name="X-API-Key", security_scheme_in="header"),
+                "token": SecurityScheme(type="http", scheme="bearer", bearer_format="JWT"),
+            }
+        ),
+        security=[{"key": []}, {"token": []}],
         render_plugins=[JsonRenderPlugin(path=["/", "/openapi.json"])],
         use_handler_docstrings=True,
         operation_id_creator=lambda handler, _method, _path: handler.handler_name,

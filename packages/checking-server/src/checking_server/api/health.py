@@ -13,6 +13,7 @@ from litestar.di import NamedDependency
 from litestar.openapi.datastructures import ResponseSpec
 
 from checking_server.api.checkup import Checkup
+from checking_server.api.guards import OPEN
 from checking_server.api.problems import RETRY_AFTER
 from checking_server.api.schemas import (
     BrokerHealth,
@@ -45,13 +46,13 @@ async def health(checkup: NamedDependency[Checkup]) -> Response[Health]:
     return _told(Health(status=_worst(db, broker, plugins), version=release, db=db, broker=broker, plugins=plugins))
 
 
-@get("/live")
+@get("/live", opt=OPEN, security=[{}])
 async def health_live() -> Liveness:
     """The process answers: restart it when this fails."""
     return Liveness(status=State.UP)
 
 
-@get("/ready", responses=_or_down(Readiness))
+@get("/ready", opt=OPEN, security=[{}], responses=_or_down(Readiness))
 async def health_ready(checkup: NamedDependency[Checkup]) -> Response[Readiness]:
     """The database and the broker answer and the schema is this release's: send it work while this holds."""
     db, broker = await asyncio.gather(checkup.db(), checkup.broker())

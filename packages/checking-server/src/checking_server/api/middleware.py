@@ -51,13 +51,26 @@ class RequestTrace:
             try:
                 await self._app(scope, receive, answer)
             finally:  # the path alone: a query may hold what is nobody else's business
-                log.info("request", method=scope["method"], path=path, status=status, ms=round(_since(began), 1))
+                log.info(
+                    "request",
+                    method=scope["method"],
+                    path=path,
+                    status=status,
+                    ms=round(_since(began), 1),
+                    **_asked_by(scope),
+                )
 
 
 def _request_id(scope: Scope) -> str:
     """The caller's own id, if it can be put into logs and headers as it is; else a new one."""
     given = next((value for name, value in scope["headers"] if name == b"x-request-id"), b"").decode("latin-1")
     return given if _SANE.fullmatch(given) else uuid4().hex
+
+
+def _asked_by(scope: Scope) -> dict[str, str]:
+    """Whose key it was, if one was asked for and admitted."""
+    principal = scope["state"].get("principal")
+    return {"by": principal.name} if principal is not None and principal.key_id else {}
 
 
 def _since(began: float) -> float:

@@ -32,6 +32,14 @@ RETRY_AFTER = {"Retry-After": "5"}
 """Goes with every 503: seconds after which a restarted database usually answers again."""
 
 
+_EVERYWHERE = (
+    HTTPStatus.BAD_REQUEST,
+    HTTPStatus.UNAUTHORIZED,
+    HTTPStatus.FORBIDDEN,
+    HTTPStatus.SERVICE_UNAVAILABLE,
+)
+
+
 class FieldError(msgspec.Struct, frozen=True):
     """One field of the request that is wrong, and what would be right."""
 
@@ -86,10 +94,10 @@ def problem_response(request: Request[Any, Any, Any], error: Exception) -> Respo
 
 
 def problems(*statuses: HTTPStatus) -> dict[int, ResponseSpec]:
-    """The failures of a route, for its OpenAPI description; besides these every route may fail with 400 and 503."""
+    """The failures of a route, for its OpenAPI description, besides those that every route may have."""
     return {
         int(status): ResponseSpec(Problem, description=status.phrase, media_type=MEDIA_TYPE, generate_examples=False)
-        for status in (HTTPStatus.BAD_REQUEST, *statuses, HTTPStatus.SERVICE_UNAVAILABLE)
+        for status in sorted({*_EVERYWHERE, *statuses})
     }
 
 

@@ -7,7 +7,8 @@ import gc
 import socket
 from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from typing import Annotated
+from datetime import timedelta
+from typing import TYPE_CHECKING, Annotated
 
 import structlog
 from cyclopts import Parameter
@@ -16,6 +17,7 @@ from cyclopts.validators import Number
 from checking_core import log
 from checking_core.errors import ConfigurationError
 from checking_core.plugin.host import PluginHost
+from checking_core.storage import Store
 from checking_core.transport.base import QueueState
 from checking_core.worker.signals import stopped_by_signals
 from checking_server.bootstrap import Settings, open_engine, watched_queues
@@ -23,6 +25,10 @@ from checking_server.engine import Engine
 from checking_server.flow_lock import flow_lock
 from checking_server.listening import listen, url_of
 from checking_server.roles import FLOW, Role, chosen_roles, roles_named
+from checking_server.settings import ApiSettings
+
+if TYPE_CHECKING:
+    from checking_server.access import Keyring
 
 __all__ = ["serve"]
 
@@ -45,6 +51,10 @@ async def serve(
         int | None,
         Parameter(help="TCP port, instead of CHECKING_API_PORT; 0 for any.", validator=Number(gte=0, lte=65535)),
     ] = None,
+    no_auth: Annotated[
+        bool,
+        Parameter(help="Ask nobody for a key: on a loopback address only, where every user may do all.", negative=""),
+    ] = False,
 ) -> None:
     """Run the API, the stations and the worker until told to stop.
 
@@ -62,7 +72,9 @@ async def serve(
         listener = None
         if Role.API in roles:
             address = host or settings.api.host
-            listener = held.enter_context(listen(address, settings.api.port if port is None else port))
+            listener = held.enter_context(
+                listen(address, settings.api.port if port is None else port, loopback=no_auth)
+            )
         held.enter_context(_flow_of_its_own(settings, roles))
         async with open_engine(settings, roles, plugins) as engine:
             drain = settings.flow.drain_timeout
@@ -70,7 +82,8 @@ async def serve(
                 await _work(engine, roles, drain=drain)
                 return
             async with watched_queues(settings, engine, plugins) as queues:
-                await _serve(engine, queues, plugins, listener, address, drain=drain)
+                keyring = None if no_auth else await _keyring(engine.store, settings.api)
+                await _serve(engine, queues, plugins, listener, address, keyring, drain=drain)
 
 
 @contextmanager
@@ -100,12 +113,24 @@ async def _work(engine: Engine, roles: Collection[Role], *, drain: float) -> Non
     _log.info("stopped")
 
 
+async def _keyring(store: Store, settings: ApiSettings) -> Keyring:
+    from checking_server.access import Keyring
+
+    signing = [secret.get_secret_value() for secret in (settings.token_secret, settings.token_secret_before) if secret]
+    async with store.read() as uow:
+        known = (await uow.api_keys.list()).total
+    if not known:
+        _log.warning("no_api_key", next="checking keys create NAME --role admin")
+    return Keyring(store, signing=signing, lifetime=timedelta(minutes=settings.token_minutes))
+
+
 async def _serve(
     engine: Engine,
     queues: Mapping[str, Callable[[str], Awaitable[QueueState]]],
     plugins: PluginHost,
     listener: socket.socket,
     host: str,
+    keyring: Keyring | None,
     *,
     drain: float,
 ) -> None:
@@ -114,9 +139,11 @@ async def _serve(
     from checking_server.api.guards import LOOPBACK_NAMES
     from checking_server.api.server import ApiServer
 
+    if keyring is None:
+        _log.warning("no_access_control", meaning="every user of this machine may do everything")
     url = url_of(listener)
     checkup = Checkup(engine.store, queues, rests_on_broker=engine.rests_on_broker, plugins=plugins.plugins)
-    app = create_app(engine.store, checkup, names={*LOOPBACK_NAMES, host.lower()})
+    app = create_app(engine.store, checkup, keyring=keyring, names={*LOOPBACK_NAMES, host.lower()})
     server = ApiServer(app, drain=drain, on_ready=lambda: print(_READY.format(url=url, docs=SCHEMA_PATH), flush=True))
     gc.freeze()  # what is loaded by now stays: no collection has to look at it again
     with stopped_by_signals(server.stop, within=drain + _GRACE):

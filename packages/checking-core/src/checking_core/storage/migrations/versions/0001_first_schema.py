@@ -1,4 +1,4 @@
-"""The first schema: operations, executions, checks, results, evidence claims, dead letters."""
+"""The first schema: operations, executions, checks, results, evidence claims, dead letters, API keys, audit log."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -30,6 +30,8 @@ def upgrade() -> None:
     _detection_results(schema)
     _evidence_claims(schema)
     _dead_letters(schema)
+    _api_keys(schema)
+    _audit_log(schema)
 
 
 def _operations(schema: str | None) -> None:
@@ -440,10 +442,53 @@ def _dead_letters(schema: str | None) -> None:
     op.create_index(op.f("ix_dead_letters_created_at"), "dead_letters", ["created_at"], unique=False, schema=schema)
 
 
+def _api_keys(schema: str | None) -> None:
+    op.create_table(
+        "api_keys",
+        sa.Column("id", sa.Uuid, nullable=False),
+        sa.Column("prefix", sa.String(length=20), nullable=False),
+        sa.Column("secret_sha256", sa.String(length=64), nullable=False),
+        sa.Column("name", sa.String(length=255), nullable=False),
+        sa.Column("role", _enum("role_known", "viewer", "analyst", "operator", "admin"), nullable=False),
+        sa.Column("scopes", JSON, nullable=False),
+        sa.Column("expires_at", TIME),
+        sa.Column("last_used_at", TIME),
+        sa.Column("revoked_at", TIME),
+        sa.Column("created_at", TIME, nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_api_keys")),
+        sa.UniqueConstraint("prefix", name=op.f("uq_api_keys_prefix")),
+        schema=schema,
+    )
+
+
+def _audit_log(schema: str | None) -> None:
+    op.create_table(
+        "audit_log",
+        sa.Column("id", sa.Uuid, nullable=False),
+        sa.Column("author", sa.String(length=255), nullable=False),
+        sa.Column("key_id", sa.Uuid),
+        sa.Column("address", sa.String(length=255)),
+        sa.Column("request_id", sa.String(length=255)),
+        sa.Column("action", sa.String(length=100), nullable=False),
+        sa.Column("subject", sa.String(length=255), nullable=False),
+        sa.Column("before", JSON),
+        sa.Column("after", JSON),
+        sa.Column("created_at", TIME, nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_audit_log")),
+        schema=schema,
+    )
+    op.create_index(op.f("ix_audit_log_created_at"), "audit_log", ["created_at"], unique=False, schema=schema)
+    op.create_index(
+        op.f("ix_audit_log_subject_created_at"), "audit_log", ["subject", "created_at"], unique=False, schema=schema
+    )
+
+
 def downgrade() -> None:
     """Remove every table."""
     schema = None if op.get_bind().dialect.name == "sqlite" else "checking_engine"
     for table in (
+        "audit_log",
+        "api_keys",
         "dead_letters",
         "evidence_claims",
         "detection_results",
