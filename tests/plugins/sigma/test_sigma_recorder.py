@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 from pathlib import Path
 
@@ -30,6 +31,14 @@ def test_every_program_of_a_command_is_seen_however_short_it_lives(tmp_path):
 
 def test_a_command_that_ends_itself_by_a_signal_is_followed_to_its_end(tmp_path):
     assert traced("kill -TERM $$", tmp_path).exit_code == -15
+
+
+def test_other_children_of_the_process_are_left_alone(tmp_path):
+    with subprocess.Popen(["sleep", "60"]) as other:
+        assert traced("env true", tmp_path).exit_code == 0
+        assert other.poll() is None
+        other.kill()
+    assert other.returncode == -9
 
 
 def test_a_recording_is_telemetry_that_rules_hit_and_an_operation_that_names_its_steps(tmp_path):

@@ -62,7 +62,8 @@ def test_definitions_are_for_their_owner_alone_and_name_who_is_left_out(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Output
 ) -> None:
     monkeypatch.setenv("RABBITMQ_WORKER_PASS", "s3cret")
-    monkeypatch.setenv("CHECKING_SHARED_BACKENDS", "mock,sigma")
+    monkeypatch.setenv("CHECKING_BACKENDS", json.dumps({"mock": {"plugin": "mock"}}))
+    monkeypatch.setenv("CHECKING_SHARED_BACKENDS", "mock")
     file = tmp_path / "definitions.json"
     file.touch(mode=0o644)
     broker.definitions(backend=("splunk-prod",), output=file)

@@ -56,10 +56,14 @@ def show(
     Exit code 1 if the plugin is broken, a setting is wrong, or a backend cannot be reached.
     """
     from checking_core.plugin import PluginState
+    from checking_core.plugin.host import plain_backend
+    from checking_core.settings import BackendsSettings, read
     from checking_server.commands.terminal import say, terminal
 
     host, backends = _installed()
     plugin, chosen = _find(name, host, backends)
+    if not read(BackendsSettings).backends:  # one that nobody has set up is no backend: show what it needs
+        chosen = {**{one: plain_backend(host.detectors[one]) for one in plugin.detectors}, **chosen}
     console = terminal()
     say(console, f"{plugin.name} {plugin.version} ({plugin.distribution})", "bold")
     if plugin.state is PluginState.BROKEN:

@@ -65,6 +65,7 @@ def traced(command: str, folder: Path) -> Traced:
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
+        process_group=0,
         preexec_fn=lambda: ptrace(_TRACE_ME, 0, 0),  # noqa: PLW1509 - nothing else runs in this process
     )
     _, status = os.waitpid(shell.pid, 0)
@@ -74,7 +75,7 @@ def traced(command: str, folder: Path) -> Traced:
     ptrace(_SET_OPTIONS, shell.pid, _FORK | _VFORK | _CLONE | _EXEC | _KILL_WITH_US)
     ptrace(_CONTINUE, shell.pid, 0)
     code = 0
-    for pid, status in _changes():
+    for pid, status in _changes(shell.pid):
         if os.WIFSTOPPED(status):
             if status >> 16 == _EXEC_HAPPENED:
                 programs.append(_program(pid))
@@ -99,11 +100,11 @@ def _ptrace() -> ctypes._NamedFuncPointer:
     return call  # type: ignore[return-value]
 
 
-def _changes() -> Iterator[tuple[int, int]]:
-    """Every change of a traced process, until none is left."""
+def _changes(group: int) -> Iterator[tuple[int, int]]:
+    """Every change of a traced process, until none is left. Other children of this process are none of ours."""
     while True:
         try:
-            yield os.waitpid(-1, _ALL)
+            yield os.waitpid(-group, _ALL)
         except OSError as error:
             if error.errno == errno.ECHILD:
                 return
