@@ -76,9 +76,9 @@ def stop_the_database(database: PrivatePostgres, broker: PrivateBroker) -> None:
 
 
 def serve_nobody(database: PrivatePostgres, broker: PrivateBroker) -> None:
-    """Leave a backend alone for twenty leases."""
+    """Leave a backend alone for twelve leases."""
     with proved("nobody serves the backend"), site(database, broker, **ONE_CHANCE) as ours:
-        asyncio.run(unserved(ours, 2000, turns=20))
+        asyncio.run(unserved(ours, 2000, turns=12))  # within the patience of a site that stands still
 
 
 def answer_slowly(database: PrivatePostgres, broker: PrivateBroker) -> None:
