@@ -219,6 +219,12 @@ def test_every_placeholder_that_there_is_and_a_dollar_are_not_told(tmp_path: Pat
     assert findings(tmp_path, query(f"index=x {names} $ {{}} $x", "anything")) == []
 
 
+def test_a_placeholder_in_a_query_whose_strings_are_not_certain_is_told(tmp_path: Path):
+    unclear = query("index=x user=O'Brien host=${agent_host}")
+    assert findings(tmp_path, unclear) == [(8, LintCode.UNCLEAR_QUOTES)]
+    assert findings(tmp_path, unclear.replace("${agent_host}", "ws01")) == []
+
+
 def test_every_placeholder_stands_in_the_reference():
     page = (Path(__file__).parents[2] / "docs/reference/detection-config.md").read_text(encoding="utf-8")
     assert [name for name in PLACEHOLDERS if f"`${{{name}}}`" not in page] == []

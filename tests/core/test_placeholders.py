@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from datetime import timedelta
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from checking_core import DetectionConfig, QueryInvalidError
+from checking_core.contracts.placeholder import UnclearQuotesError, strings_in
 from checking_core.matching.identity import identity_of
 from checking_core.matching.window import windows_of
 from checking_core.plugin.placeholders import PLACEHOLDERS, Values, fill, is_scoped, values_of
@@ -73,6 +75,38 @@ def test_a_hostile_value_is_one_literal_and_is_not_read_again(command):
 )
 def test_within_quotes_a_value_gets_none_of_its_own(query, filled):
     assert fill(query, {"command": ("x",)}, quote) == filled
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        r'a = """C:\""" or b = ${command}',
+        r'a = ?"C:\" or b = ${command}',
+        r'a = @"C:\" or b = ${command}',
+        "user:O'Brien AND a = ${command}",
+        "/* it's */ a = ${command} /* isn't */",
+        '// a " b\na = ${command}',
+        '```"``` a = ${command}',
+        r"a = \" b = ${command}",
+        'a = "never closed ${command}',
+        "a = ${command} b = 'never closed",
+    ],
+)
+def test_a_value_is_put_nowhere_where_it_is_not_certain_which_string_is_open(query):
+    with pytest.raises(QueryInvalidError, match="write strings in plain quotes"):
+        fill(query, {"command": ("x or true",)}, quote)
+    assert fill(query.replace("${command}", "x"), {}, quote)
+
+
+@given(st.text(alphabet="a \"'\\=${pid}", max_size=40))
+def test_a_string_of_a_query_ends_where_its_quote_is_closed(text):
+    try:
+        spans = strings_in(text)
+    except UnclearQuotesError:
+        return
+    outside = "".join(text[end:start] for (_, end), (start, _) in pairwise([(0, 0), *spans, (len(text), 0)]))
+    assert not {'"', "'"} & set(outside)
+    assert all(text[start] == text[end - 1] and end - start > 1 for start, end in spans)
 
 
 @pytest.mark.parametrize(

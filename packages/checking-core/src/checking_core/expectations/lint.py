@@ -10,7 +10,13 @@ from pathlib import Path as FilePath
 from typing import Any
 
 from checking_core.contracts import Ask, Expect
-from checking_core.contracts.placeholder import PLACEHOLDER, PLACEHOLDERS
+from checking_core.contracts.placeholder import (
+    PLACEHOLDER,
+    PLACEHOLDERS,
+    PLAIN_STRINGS,
+    UnclearQuotesError,
+    strings_in,
+)
 from checking_core.contracts.technique import current_technique
 from checking_core.expectations.document import Path
 from checking_core.expectations.load import Written, read, unknown_backends
@@ -80,6 +86,16 @@ def _queries(written: Written) -> Iterator[LintMessage]:
                 remedy = f"did you mean {near[0]}?" if near else f"use one of {', '.join(PLACEHOLDERS)}"
                 problem = f"{name}: ${{{unknown[:50]}}} stands for nothing"
                 yield written.message(place, LintCode.UNKNOWN_PLACEHOLDER, problem, remedy)
+        if unclear := _unclear_quotes(text):
+            yield written.message(place, LintCode.UNCLEAR_QUOTES, f"{name}: {unclear}", PLAIN_STRINGS)
+
+
+def _unclear_quotes(query: str) -> str | None:
+    try:
+        strings_in(query)
+    except UnclearQuotesError as error:
+        return str(error) if PLACEHOLDER.search(query) else None
+    return None
 
 
 def _scopes(written: Written, languages: Mapping[str, str]) -> Iterator[LintMessage]:

@@ -23,6 +23,7 @@ class LintCode(StrEnum):
     OWN_TIME_RANGE = "own-time-range"
     NO_SCOPE = "no-scope"
     UNKNOWN_PLACEHOLDER = "unknown-placeholder"
+    UNCLEAR_QUOTES = "unclear-quotes"
     NOT_ASKED = "not-asked"
     NO_ALIVE = "no-alive"
     RENAMED_TECHNIQUE = "renamed-technique"

@@ -12,7 +12,13 @@ from difflib import get_close_matches
 from typing import Protocol, TypeAlias
 
 from checking_core.contracts import DetectionConfig, ExecutionContext
-from checking_core.contracts.placeholder import PLACEHOLDER, PLACEHOLDERS
+from checking_core.contracts.placeholder import (
+    PLACEHOLDER,
+    PLACEHOLDERS,
+    PLAIN_STRINGS,
+    UnclearQuotesError,
+    strings_in,
+)
 from checking_core.errors import QueryInvalidError
 from checking_core.matching.identity import Identity
 from checking_core.matching.window import Windows
@@ -64,8 +70,15 @@ def fill(query: str, values: Values, quote: Quote) -> str:
     """The query with a literal in place of each placeholder.
 
     Raises:
-        QueryInvalidError: a placeholder is unknown, or this execution has no such value.
+        QueryInvalidError: a placeholder is unknown, this execution has no such value, or it is not certain where the
+            query's strings end.
     """
+    if not PLACEHOLDER.search(query):
+        return query
+    try:
+        strings = strings_in(query)
+    except UnclearQuotesError as error:
+        raise QueryInvalidError(f"{error}; {PLAIN_STRINGS}") from None
 
     def literal(found: re.Match[str]) -> str:
         name = found[1]
@@ -74,20 +87,6 @@ def fill(query: str, values: Values, quote: Quote) -> str:
             raise QueryInvalidError(f"the query has the unknown placeholder ${{{name[:50]}}}; did you mean {nearest}?")
         if not values[name]:
             raise QueryInvalidError(f"the query has the placeholder ${{{name}}}, which this execution does not tell")
-        return quote(values[name], quoted=_within_quotes(query, found.start()))
+        return quote(values[name], quoted=any(start < found.start() < end for start, end in strings))
 
     return PLACEHOLDER.sub(literal, query)
-
-
-def _within_quotes(query: str, place: int) -> bool:
-    """Whether a quote is open at this place. A backslash escapes the next character, as in every language we know."""
-    open_quote = ""
-    characters = iter(query[:place])
-    for character in characters:
-        if character == "\\":
-            next(characters, None)
-        elif open_quote:
-            open_quote = "" if character == open_quote else open_quote
-        elif character in "\"'":
-            open_quote = character
-    return bool(open_quote)
