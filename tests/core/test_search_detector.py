@@ -134,6 +134,17 @@ async def test_a_block_that_may_be_the_usual_noise_is_unknown():
     assert finding.prevention is Prevention.UNKNOWN
 
 
+async def test_an_answer_in_part_proves_no_free_passage():
+    passed = an_alert(prevention=Prevention.NOT_BLOCKED)
+    detector = MemoryDetector()
+    detector.before = lambda _: SearchAnswer(records=[{"record": passed}], complete=False)
+    assert (await detector.look(ALERT, config={"prevention": True})).prevention is Prevention.UNKNOWN
+    stopped = msgspec.structs.replace(passed, prevention=Prevention.BLOCKED)
+    detector = MemoryDetector()
+    detector.before = lambda _: SearchAnswer(records=[{"record": stopped}], complete=False)
+    assert (await detector.look(ALERT, config={"prevention": True})).prevention is Prevention.BLOCKED
+
+
 # --- control window -------------------------------------------------------------------------------------------
 
 
@@ -142,6 +153,19 @@ async def test_a_weak_match_that_was_there_before_the_operation_decides_nothing(
     finding = await detector.look(ALERT, operation_started_at=BEFORE + timedelta(minutes=1))
     assert (finding.alert, finding.in_control_window, finding.lift) == (Answer.UNKNOWN, True, 1.0)
     assert finding.reason is Reason.IN_CONTROL_WINDOW
+
+
+async def test_what_decides_nothing_tells_no_time_and_no_tier():
+    usual, few = (
+        MemoryDetector(an_alert(pid=None), an_alert(id="0", pid=None, event_at=BEFORE)),
+        MemoryDetector(an_alert()),
+    )
+    noise = await usual.look(ALERT, operation_started_at=BEFORE + timedelta(minutes=1))
+    lacking = await few.look(config={"alert": {"rule": "LSASS dump", "min_count": 2}})
+    assert (noise.alert, lacking.alert) == (Answer.UNKNOWN, Answer.NO)
+    for finding in (noise, lacking):
+        assert (finding.event_at, finding.indexed_at, finding.alert_at, finding.match_tier) == (None,) * 4
+        assert len(finding.evidence) == 1
 
 
 async def test_a_firm_match_asks_for_no_control():
@@ -235,6 +259,41 @@ async def test_names_that_cannot_be_told_are_an_outage_and_not_a_miss():
         await Away().look(ALERT)
 
 
+# --- more than a search can bring ------------------------------------------------------------------------------
+
+
+def crowded(*records: Any) -> SearchAnswer:
+    """A first page of which nobody knows how many would follow."""
+    others = [{"record": an_alert(id=f"other-{number}", hosts=("dc01",))} for number in range(1000)]
+    return SearchAnswer(records=[*({"record": record} for record in records), *others][:1000], complete=False)
+
+
+@pytest.mark.parametrize("narrower", [SearchAnswer(records=[]), BackendUnreachableError("refused")])
+async def test_what_a_broad_search_found_is_not_lost_by_a_narrower_one(narrower):
+    def answer(request: SearchRequest) -> SearchAnswer:
+        if not request.hosts:
+            return crowded(an_alert())
+        if isinstance(narrower, Exception):
+            raise narrower
+        return narrower
+
+    detector = MemoryDetector()
+    detector.before = answer
+    finding = await detector.look(ALERT)
+    assert (finding.alert, finding.complete) == (Answer.YES, True)
+    assert [record.id for record in finding.evidence] == ["alert-1"]
+    assert len(finding.raw_response["alert"]) == 21
+
+
+async def test_a_narrower_search_that_fails_before_anything_was_found_fails_the_look():
+    detector = MemoryDetector()
+    detector.before = lambda request: (
+        crowded() if not request.hosts else failing(alert=BackendUnreachableError("refused"))(request)
+    )
+    with pytest.raises(BackendUnreachableError):
+        await detector.look(ALERT)
+
+
 # --- completeness and evidence --------------------------------------------------------------------------------
 
 
@@ -306,6 +365,13 @@ async def test_a_question_that_fails_beside_a_no_fails_the_look():
         await detector.look(ALERT, TELEMETRY)
 
 
+async def test_a_source_that_reports_hides_no_question_that_failed():
+    detector = MemoryDetector(an_event())
+    detector.before = failing(alert=QueryInvalidError("syntax"))
+    with pytest.raises(QueryInvalidError):
+        await detector.look(ALERT, ALIVE)
+
+
 @pytest.mark.parametrize("worst", [ValueError("a bug"), QueryInvalidError("syntax")])
 async def test_of_two_errors_the_one_that_needs_a_person_is_told(worst):
     detector = MemoryDetector()
@@ -341,16 +407,31 @@ async def test_a_row_of_outages_spares_the_backend():
     assert len(detector.requests) == 5
 
 
-async def test_a_search_that_nobody_waited_for_to_its_end_counts_as_an_outage():
+async def give_up_after(detector: MemoryDetector, seconds: float) -> None:
+    """Take a look that nobody waits for any longer than that."""
+    detector.asked.clear()
+    look = asyncio.create_task(detector.look(TELEMETRY))
+    await detector.asked.wait()
+    detector.time.forward(seconds)
+    look.cancel()
+    await asyncio.wait({look})
+
+
+async def test_a_search_that_was_waited_for_in_vain_counts_as_an_outage():
     detector = MemoryDetector()
     detector.hold = asyncio.Event()
     for _ in range(5):
-        detector.time.forward(60)
-        with pytest.raises(TimeoutError):
-            async with asyncio.timeout(0.01):
-                await detector.look(TELEMETRY)
+        await give_up_after(detector, 2.6)  # of 5 s
     with pytest.raises(BackendUnreachableError, match="not asked again for 15 s"):
         await detector.look(TELEMETRY)
+
+
+async def test_a_search_that_was_given_up_early_tells_nothing_of_the_backend():
+    detector = MemoryDetector()
+    detector.hold = asyncio.Event()
+    for _ in range(20):
+        await give_up_after(detector, 2.4)  # of 5 s
+    assert len(detector.requests) == 20
 
 
 async def test_a_search_ends_at_its_time_out_for_everybody():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from itertools import islice
 from typing import Any
@@ -30,7 +30,7 @@ __all__ = ["WEAK", "Answered", "assemble"]
 
 _KINDS = {Ask.ALERT: EvidenceKind.ALERT, Ask.RULE: EvidenceKind.MATCH, Ask.TELEMETRY: EvidenceKind.EVENT}
 """What a record proves depends on the question that brought it, whatever it is called there."""
-_BEST = (Prevention.BLOCKED, Prevention.TERMINATED, Prevention.NOT_BLOCKED)
+_STOPPED = (Prevention.BLOCKED, Prevention.TERMINATED)
 WEAK = RANK[MatchTier.ARTEFACT] + 1
 """From this rank of a tier on the same might happen without any attack."""
 _MOST_EVIDENCE = 100
@@ -95,7 +95,7 @@ def assemble(
     proving = [(ask, found.sifted) for ask, found in answered.items() if ask in _KINDS and found.sifted is not None]
     matched = [(ask, candidate) for ask, sifted in proving for candidate in sifted.matched]
     missed = [(ask, candidate) for ask, sifted in proving for candidate in (*sifted.undecided, *sifted.rejected)]
-    alerts = [found.record for ask, found in matched if ask is Ask.ALERT and isinstance(found.record, Alert)]
+    deciding = [(ask, found) for ask, found in matched if answered[ask].answer is Answer.YES]
     controls = [found for found in answered.values() if found.noisy]
     said = {ask: found.answer for ask, found in answered.items() if ask in asked}
     return Finding(
@@ -103,10 +103,10 @@ def assemble(
         rule=said.get(Ask.RULE, Answer.NOT_ASKED),
         telemetry=said.get(Ask.TELEMETRY, Answer.NOT_ASKED),
         alive=said.get(Ask.ALIVE, Answer.NOT_ASKED),
-        prevention=_prevention(answered[Ask.ALERT], alerts) if Ask.PREVENTION in asked else Prevention.NOT_ASKED,
+        prevention=_prevention(answered[Ask.ALERT]) if Ask.PREVENTION in asked else Prevention.NOT_ASKED,
         complete=not any(found.unsure for found in answered.values()),
         reason=reason or _reason(answered),
-        match_tier=min((found.tie.tier for _, found in matched), key=RANK.__getitem__, default=None),
+        match_tier=min((found.tie.tier for _, found in deciding), key=RANK.__getitem__, default=None),
         evidence=tuple(_evidence(ask, found, answered[ask].raw) for ask, found in matched[:_MOST_EVIDENCE]),
         near_misses=tuple(_near_miss(_KINDS[ask], candidate) for ask, candidate in missed),
         claims=_claims(matched),
@@ -119,22 +119,31 @@ def assemble(
         },
         query_sent="\n".join(f"{ask}: {found.query_sent}" for ask, found in answered.items() if found.query_sent)
         or None,
-        event_at=_first(found.record.event_at for _, found in matched),
-        indexed_at=_first(found.record.indexed_at for _, found in matched),
-        alert_at=_first(alert.created_at for alert in alerts),
+        event_at=_first(found.record.event_at for _, found in deciding),
+        indexed_at=_first(found.record.indexed_at for _, found in deciding),
+        alert_at=_first(alert.created_at for alert in _alerts(found for ask, found in deciding if ask is Ask.ALERT)),
         clock_offset=next((found.clock_offset for found in answered.values() if found.clock_offset is not None), None),
         **about,
     )
 
 
-def _prevention(answered: Answered, alerts: Sequence[Alert]) -> Prevention:
-    """What the alerts of this execution tell; a product that stops something says so in an alert."""
-    if answered.spoiled:
+def _prevention(answered: Answered) -> Prevention:
+    """What the alerts of this execution tell; a product that stops something says so in an alert.
+
+    That it was let pass is told by all of them together: the one that is missing may say otherwise.
+    """
+    if answered.spoiled or answered.sifted is None:
         return Prevention.UNKNOWN
-    told = {alert.prevention for alert in alerts}
-    if best := next((state for state in _BEST if state in told), None):
+    told = {alert.prevention for alert in _alerts(answered.sifted.matched)}
+    if best := next((state for state in _STOPPED if state in told), None):
         return best
+    if Prevention.NOT_BLOCKED in told:
+        return Prevention.NOT_BLOCKED if answered.complete else Prevention.UNKNOWN
     return Prevention.NOT_BLOCKED if answered.answer is Answer.NO else Prevention.UNKNOWN
+
+
+def _alerts(matched: Iterable[Matched]) -> list[Alert]:
+    return [found.record for found in matched if isinstance(found.record, Alert)]
 
 
 def _reason(answered: Mapping[Ask, Answered]) -> Reason | None:

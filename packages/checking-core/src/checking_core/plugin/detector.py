@@ -112,7 +112,8 @@ class SearchDetector(BaseWorker):
         outcomes = dict(zip(wanted, await asyncio.gather(*asking, return_exceptions=True), strict=True))
         errors = [outcome for outcome in outcomes.values() if isinstance(outcome, BaseException)]
         found = {ask: outcome for ask, outcome in outcomes.items() if isinstance(outcome, Answered)}
-        if errors and not any(answered.answer is Answer.YES for answered in found.values()):
+        hit = any(answered.answer is Answer.YES for ask, answered in found.items() if ask is not Ask.ALIVE)
+        if errors and not hit:
             raise _worst(errors)
         reason, problems = await self._rule_problem(subject, found.get(Ask.ALERT))
         messages = (message for answered in found.values() for message in answered.messages)
@@ -159,15 +160,23 @@ class SearchDetector(BaseWorker):
     async def _sifted(
         self, request: SearchRequest, question: Question, identity: Identity, accepted: Window, need: Need
     ) -> tuple[Reply, Sifted]:
-        """Ask as broadly as serves others too, and more narrowly while there is more than a search can bring."""
+        """Ask as broadly as serves others too, and more narrowly while there is more than a search can bring.
+
+        What was found on the way stays: a backend that is asked for one host may know it by another name.
+        """
         widest, *narrower = rungs(request, self.clock())
         reply = await self._shelf.reply(widest, request.window, need)
         sifted = sift(reply.candidates(request.window), question, identity, accepted)
         for rung in narrower:
-            alive = question.ask is Ask.ALIVE and sifted.answer is Answer.YES
-            if alive or not reply.crowded:
+            found = sifted.answer is Answer.YES
+            if not reply.crowded or (found and question.ask is Ask.ALIVE):
                 break
-            reply = await self._shelf.reply(rung, request.window, need)
+            try:
+                reply = reply.narrowed(await self._shelf.reply(rung, request.window, need))
+            except DetectionError as error:
+                if not found:
+                    raise
+                return reply.warned(f"a narrower search failed: {_words(error)}"), sifted
             sifted = sift(reply.candidates(request.window), question, identity, accepted)
         return reply, sifted
 
@@ -212,14 +221,19 @@ class SearchDetector(BaseWorker):
         """Ask, unless the backend is known to be away."""
         self._breaker.check()
         async with place:
+            began = self.clock()
             try:
                 async with asyncio.timeout(within):
                     answer = await ask()
             except TimeoutError as error:
                 self._breaker.failed()
                 raise BackendUnreachableError(f"no answer within {within:g} s") from error
-            except (BackendUnreachableError, asyncio.CancelledError):  # nobody waits for it any more
+            except BackendUnreachableError:
                 self._breaker.failed()
+                raise
+            except asyncio.CancelledError:  # nobody waits for it any more; whoever gave up early learnt nothing
+                if self.clock() - began >= timedelta(seconds=within / 2):
+                    self._breaker.failed()
                 raise
             except DetectionError:
                 self._breaker.answered()

@@ -40,6 +40,19 @@ class Reply(msgspec.Struct, frozen=True, kw_only=True):
         """Whether asking the same again would bring the same: not where a part of the data was away."""
         return self.complete or self.crowded
 
+    def narrowed(self, narrower: Reply) -> Reply:
+        """What a narrower question was told, with the records of this one: it may have missed some of them."""
+        return msgspec.structs.replace(
+            narrower,
+            records=(*self.records, *narrower.records),
+            raw={**self.raw, **narrower.raw},
+            messages=(*self.messages, *narrower.messages),
+        )
+
+    def warned(self, message: str) -> Reply:
+        """The same with one more message."""
+        return msgspec.structs.replace(self, messages=(*self.messages, message))
+
     def candidates(self, searched: Window) -> list[AnyRecord]:
         """The records of this window: a search that serves many looks found others besides."""
         return [record for record in self.records if _touches(record, searched)]
