@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
+from pydantic_settings import BaseSettings
 
 from checking_core import Alert, Ask, Event, Finding, Rule, SearchAnswer, SearchDetector, SearchRequest
 from checking_core.matching.record import AnyRecord
@@ -37,9 +38,9 @@ class MemoryDetector(SearchDetector):
     aliases: Sequence[str] = ()
     known_rules: Sequence[Rule] | None = None
 
-    def __init__(self, *records: AnyRecord, clock: Clock | None = None) -> None:
+    def __init__(self, *records: AnyRecord, clock: Clock | None = None, settings: BaseSettings | None = None) -> None:
         self.time = clock or Clock()
-        super().__init__("memory", NoSettings(), clock=self.time, sleep=self.nap)
+        super().__init__("memory", settings or NoSettings(), clock=self.time, sleep=self.nap)
         self.records = list(records)
         self.requests: list[SearchRequest] = []
         self.before: Callable[[SearchRequest], Any] | None = None

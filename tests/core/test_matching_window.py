@@ -61,6 +61,15 @@ def test_what_the_agents_clock_is_off_widens_the_window_to_that_side_up_to_an_ho
     assert offsets(windows(agent_reported_time=at(told)).lived) == lived
 
 
+@pytest.mark.parametrize(
+    ("told", "astray"),
+    [(-3598, None), (3609, None), (-3599, 3601), (3610, 3601), (-7200, 7202)],
+)
+def test_a_clock_for_which_the_windows_have_no_room_is_told(told, astray):
+    found = windows(agent_reported_time=at(told)).astray
+    assert (found and found.total_seconds()) == astray
+
+
 @pytest.mark.parametrize("clock", [Clock.AGENT, Clock.MESSAGE])
 def test_skew_is_measured_against_the_servers_clock_only(clock):
     assert windows(clock=clock, agent_reported_time=at(-100)) == windows(clock=clock)

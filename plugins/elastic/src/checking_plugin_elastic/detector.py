@@ -20,7 +20,6 @@ from checking_core import (
     SearchRequest,
 )
 from checking_core.matching.window import Window
-from checking_core.plugin.budget import Budget
 from checking_core.plugin.fields import values_at
 from checking_plugin_elastic.answers import rows_of
 from checking_plugin_elastic.client import Call, ElasticClient
@@ -47,7 +46,6 @@ class ElasticDetector(SearchDetector):
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self._client = ElasticClient(self.settings, self.clock)
-        self._budget = Budget(self.settings.max_concurrent, self.searches_per_minute)
 
     async def close(self) -> None:
         """See ``BaseWorker``."""

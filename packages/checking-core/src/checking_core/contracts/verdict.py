@@ -115,6 +115,7 @@ class Reason(StrEnum):
     SUPPRESSED = "suppressed"
     TOOLING = "tooling"
     IN_CONTROL_WINDOW = "in_control_window"
+    CLOCK_ASTRAY = "clock_astray"
     EXECUTION_FAILED = "execution_failed"
     EXECUTION_SKIPPED = "execution_skipped"
     BACKEND_UNREACHABLE = "backend_unreachable"

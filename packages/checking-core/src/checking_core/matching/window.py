@@ -26,7 +26,8 @@ _UNMEASURED = {
 }
 """How far a clock is trusted that nothing was measured of."""
 _MOST_SKEW = timedelta(hours=1)
-"""A clock that is further off is broken; widening the windows for it would only invite strangers."""
+"""A clock that is further off is broken; widening the windows for it would only invite strangers. So they are not
+widened any more, and that they hold nothing proves nothing."""
 _MOST_AHEAD = timedelta(days=1)
 _LONGEST_RUN = timedelta(days=30)
 _OLDEST = datetime(2000, 1, 1, tzinfo=UTC)
@@ -57,7 +58,8 @@ class Windows(msgspec.Struct, frozen=True, kw_only=True):
     ``run`` is when the execution ran, ``lived`` the same on any clock: after it the execution's process id may be
     somebody else's. A record's event belongs to ``accepted``; ``searched`` is wider, so that what lies just outside can
     be shown as such, and ``alerts`` goes on to the present, for an alert may be raised long after its event.
-    ``control`` is as long as ``accepted`` and ends before the operation began.
+    ``control`` is as long as ``accepted`` and ends before the operation began. ``astray`` is how far the host's clock
+    is off if that is more than the windows allow for: what the execution left may then lie outside of all of them.
     """
 
     run: Window
@@ -66,6 +68,7 @@ class Windows(msgspec.Struct, frozen=True, kw_only=True):
     searched: Window
     alerts: Window
     control: Window
+    astray: timedelta | None = None
 
 
 def windows_of(context: ExecutionContext, timing: Timing, *, now: datetime, activity: float = 0.0) -> Windows:
@@ -82,7 +85,8 @@ def windows_of(context: ExecutionContext, timing: Timing, *, now: datetime, acti
     """
     bracket = _bracket(context, now)
     run = Window(bracket.start, max(bracket.end, bracket.start + timedelta(seconds=activity)))
-    lived = run.widened(*_skew(context, bracket))
+    behind, ahead = _skew(context, bracket)
+    lived = run.widened(min(behind, _MOST_SKEW), min(ahead, _MOST_SKEW))
     accepted = lived.widened(_NOTHING, timedelta(seconds=timing.after))
     searched = accepted.widened(timedelta(seconds=timing.before), _NOTHING)
     return Windows(
@@ -92,6 +96,7 @@ def windows_of(context: ExecutionContext, timing: Timing, *, now: datetime, acti
         searched=searched,
         alerts=Window(searched.start, min(max(searched.end, now), searched.end + _MOST_LATE)),
         control=_control(context, accepted, searched, run.start - lived.start),
+        astray=skew if (skew := max(behind, ahead)) > _MOST_SKEW else None,
     )
 
 
@@ -117,7 +122,7 @@ def _skew(context: ExecutionContext, bracket: Window) -> tuple[timedelta, timede
     if told is None or context.clock is not Clock.SERVER:
         return allowed, allowed
     measured = bracket.start - told, told - bracket.end
-    behind, ahead = (min(max(skew, _NOTHING) + allowed, _MOST_SKEW) for skew in measured)
+    behind, ahead = (max(skew, _NOTHING) + allowed for skew in measured)
     return behind, ahead
 
 

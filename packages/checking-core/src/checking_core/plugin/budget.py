@@ -8,10 +8,19 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontext
 from datetime import timedelta
 
 from aiolimiter import AsyncLimiter
+from pydantic import Field
+from pydantic_settings import BaseSettings
 
 from checking_core.errors import BackendRateLimitedError
 
-__all__ = ["Budget"]
+__all__ = ["Budget", "SearchSettings"]
+
+
+class SearchSettings(BaseSettings):
+    """What the settings of a detector have where its budget may be set for each backend."""
+
+    max_concurrent: int | None = Field(default=None, ge=1, description="Searches at a time")
+    max_per_minute: float | None = Field(default=None, gt=0, description="Searches a minute")
 
 
 class Budget:

@@ -24,7 +24,7 @@ from checking_core.matching.window import Window
 from checking_core.plugin.assemble import WEAK, Answered, assemble
 from checking_core.plugin.base import BaseWorker
 from checking_core.plugin.breaker import CircuitBreaker
-from checking_core.plugin.budget import Budget
+from checking_core.plugin.budget import Budget, SearchSettings
 from checking_core.plugin.finding import Finding
 from checking_core.plugin.reply import Reply, reply_to
 from checking_core.plugin.search import Rule, SearchAnswer, SearchRequest
@@ -54,9 +54,10 @@ class SearchDetector(BaseWorker):
     default_language: ClassVar[str | None] = None
     """Language of a query that names none, such as ``spl``; lint judges queries by it."""
     searches_at_once: ClassVar[int | None] = 4
-    """Searches at a time that the product tolerates; ``None``: any number."""
+    """Searches at a time that the product tolerates, if ``max_concurrent`` of its settings does not say;
+    ``None``: any number."""
     searches_per_minute: ClassVar[float | None] = None
-    """Searches a minute that the product tolerates; ``None``: any number."""
+    """Searches a minute that it tolerates, if ``max_per_minute`` does not say; ``None``: any number."""
     records_per_search: ClassVar[int] = 1000
     """Records that a search is asked for: one that serves many looks finds more than one of them needs."""
     share_for: ClassVar[float] = 15.0
@@ -64,7 +65,10 @@ class SearchDetector(BaseWorker):
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
-        self._budget = Budget(self.searches_at_once, self.searches_per_minute)
+        limits = self.settings if isinstance(self.settings, SearchSettings) else SearchSettings.model_construct()
+        self._budget = Budget(
+            limits.max_concurrent or self.searches_at_once, limits.max_per_minute or self.searches_per_minute
+        )
         self._breaker = CircuitBreaker(self.clock)
         self._shelf = Shelf(self._searched, self.clock)
         self._names = Remembered(self._ask_names, self.clock, keep=_KEEP_NAMES)
@@ -124,7 +128,7 @@ class SearchDetector(BaseWorker):
             reason=reason,
             searched_from=searched.start,
             searched_to=searched.end,
-            warnings=tuple(dict.fromkeys([*map(_words, errors), *problems, *messages])),
+            warnings=tuple(dict.fromkeys([*map(_words, errors), *problems, *_astray(subject), *messages])),
         )
 
     async def _subject(self, task: DetectionTask) -> Subject:
@@ -146,11 +150,12 @@ class SearchDetector(BaseWorker):
         request, question = subject.request(ask, self, self.records_per_search), subject.question(ask)
         reply, sifted = await self._sifted(request, question, subject.identity, subject.windows.accepted, subject.need)
         control, noise = await self._control(request, question, subject, sifted)
+        astray = subject.windows.astray is not None
         return Answered(
             sifted=sifted,
             control=noise,
-            complete=reply.complete,
-            reason=reply.reason,
+            complete=reply.complete and not astray,
+            reason=Reason.CLOCK_ASTRAY if astray else reply.reason,
             query_sent=reply.query_sent,
             raw=reply.raw,
             messages=(*reply.messages, *control),
@@ -265,6 +270,12 @@ def _is_meant(rule: Rule, alert: AlertQuestion) -> bool:
 
 def _words(error: BaseException) -> str:
     return f"{type(error).__name__}: {error}"
+
+
+def _astray(subject: Subject) -> list[str]:
+    if (skew := subject.windows.astray) is None:
+        return []
+    return [f"the host's clock is {round(skew.total_seconds())} s off, more than is allowed for: correct it"]
 
 
 def _worst(errors: Sequence[BaseException]) -> BaseException:

@@ -15,18 +15,21 @@ from typing import Any, Literal
 import httpx
 import msgspec
 from pydantic import Field
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import SettingsConfigDict
 
 from checking_core.contracts import Reason
 from checking_core.errors import BackendUnreachableError, FatalDetectionError
+from checking_core.plugin.budget import SearchSettings
 
 __all__ = ["HttpClient", "HttpReply", "HttpSettings"]
 
+_AT_ONCE = 8
+"""Connections for searches of which the settings give no number: the detector's own budget is less."""
 _ENCODINGS = {"": None, "identity": None, "gzip": zlib.MAX_WBITS | 16}
 """What ``zlib`` has to be told to unpack a body; nothing else is asked for."""
 
 
-class HttpSettings(BaseSettings):
+class HttpSettings(SearchSettings):
     """What the settings of every detector that asks over HTTP have in common."""
 
     model_config = SettingsConfigDict(env_file=".env", env_ignore_empty=True, extra="ignore", populate_by_name=True)
@@ -34,7 +37,6 @@ class HttpSettings(BaseSettings):
     verify_ssl: bool = Field(default=True, description="Whether the product's certificate is checked")
     ca_cert: Path | None = Field(default=None, description="File of the authorities that may have signed it")
     timeout: float = Field(default=30.0, gt=0, description="Seconds without any sign of the product")
-    max_concurrent: int = Field(default=4, ge=1, description="Searches at a time")
 
 
 class HttpReply(msgspec.Struct, frozen=True, kw_only=True):
@@ -132,7 +134,7 @@ class HttpClient:
                 headers=self._headers,
                 verify=self._trust(),
                 timeout=self._settings.timeout,
-                limits=httpx.Limits(max_connections=self._settings.max_concurrent + 2),
+                limits=httpx.Limits(max_connections=(self._settings.max_concurrent or _AT_ONCE) + 2),
                 follow_redirects=False,
             )
         return self._connected

@@ -20,6 +20,7 @@ _REMEDY: dict[Reason, str] = {
     Reason.NOT_CONVERTIBLE: "the rule cannot be converted for {backend}: write its query",
     Reason.UNSUPPORTED_PLATFORM: "nobody serves {backend}: install its plugin, or name it in CHECKING_BACKENDS",
     Reason.IN_CONTROL_WINDOW: "the same records appear before the operation: name the rule or the process",
+    Reason.CLOCK_ASTRAY: "the host's clock is off by more than an hour: correct it, and run the step again",
     Reason.PLUGIN_ERROR: "the plugin failed: the note says where; checking plugins show {backend}",
     Reason.WORKER_LOST: "no worker answered: look at the worker's log",
     Reason.DEADLINE_NOT_REACHED: "the answer came too early to prove anything: give the backend more time (deadline)",

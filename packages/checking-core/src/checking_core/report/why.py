@@ -29,6 +29,7 @@ MEANING: Mapping[Reason, str] = {
     Reason.SUPPRESSED: "what came nearest is suppressed in the product: nobody gets to see it",
     Reason.TOOLING: "what came nearest speaks of the red team's own process, not of what that started",
     Reason.IN_CONTROL_WINDOW: "the same was found before the operation began, so it happens without any attack",
+    Reason.CLOCK_ASTRAY: "the host's clock is so far off that nobody knows where its traces lie",
     Reason.EXECUTION_FAILED: "the execution failed and left nothing, so nobody knows whether it would have been seen",
     Reason.EXECUTION_SKIPPED: "the execution never ran",
     Reason.BACKEND_UNREACHABLE: "the backend did not answer",

@@ -49,7 +49,7 @@ class MatchRules(Asking):
     ) -> None:
         self.needs(Relaxation.RECORDS)
         others = (self.record(ask, id=f"other-{number}", hosts=("dc01",)) for number in range(limit_of(detector)))
-        stage.show(ask, self.record(ask, hosts=("WS01.corp.example",)), *others)
+        stage.show(ask, *others, self.record(ask, hosts=("WS01.corp.example",)))
         assert answer(await self.look(detector, ask), ask) is not Answer.NO
 
     async def test_an_address_within_an_address_is_another(self, stage: Stage, detector: BaseWorker, ask: Ask) -> None:

@@ -320,6 +320,7 @@ def _detection_results(schema: str | None) -> None:
                 "suppressed",
                 "tooling",
                 "in_control_window",
+                "clock_astray",
                 "execution_failed",
                 "execution_skipped",
                 "backend_unreachable",
