@@ -20,7 +20,7 @@ from checking_core.contracts import Ask, DetectionConfig, DetectionTask, timing_
 from checking_core.errors import BackendUnreachableError, DetectionError, FatalDetectionError, RetriableDetectionError
 from checking_core.plugin.finding import Finding
 from checking_core.plugin.retry import RetryPolicy
-from checking_core.plugin.shared import contained
+from checking_core.plugin.shared import contained, look_at
 from checking_core.settings import WorkerSettings
 
 __all__ = ["BaseWorker", "Health", "Look", "NoSettings"]
@@ -192,5 +192,4 @@ class BaseWorker(ABC):
 
     def _forget(self, attempt: asyncio.Task[Finding]) -> None:
         self._left_behind.discard(attempt)
-        if not attempt.cancelled():
-            attempt.exception()  # looked at, so that asyncio does not report it as unnoticed
+        look_at(attempt)

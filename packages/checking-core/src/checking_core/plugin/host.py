@@ -83,15 +83,20 @@ class PluginHost:
             plugins.append(msgspec.structs.replace(info, detectors=tuple(found)))
         return cls(plugins, detectors, commands)
 
-    def backends(self, settings: BackendsSettings) -> dict[str, BackendSettings]:
+    def backends(self, settings: BackendsSettings, *, bare: bool = False) -> dict[str, BackendSettings]:
         """The configured backends; where none is configured, one for each installed detector, of its own name.
 
         A plugin that is only installed, with none of the settings that it needs, is no backend. One that has some of
         them is, so that whoever asks it learns which are missing.
+
+        Args:
+            settings: the configured backends.
+            bare: what nobody has set up counts as well.
         """
         if settings.backends:
             return dict(settings.backends)
-        return {name: plain_backend(kind) for name, kind in self.detectors.items() if not _is_bare(kind.Settings)}
+        known = self.detectors.items()
+        return {name: plain_backend(kind) for name, kind in known if bare or not _is_bare(kind.Settings)}
 
     @property
     def config_keys(self) -> frozenset[str]:

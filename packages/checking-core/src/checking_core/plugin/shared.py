@@ -10,7 +10,7 @@ from typing import Any, Generic, TypeVar
 
 from checking_core.errors import FatalDetectionError
 
-__all__ = ["Call", "Remembered", "contained"]
+__all__ = ["Call", "Remembered", "contained", "look_at"]
 
 T = TypeVar("T")
 K = TypeVar("K", bound=Hashable)
@@ -29,7 +29,7 @@ class Call(Generic[T]):
 
     def __init__(self, work: Callable[[], Awaitable[T]]) -> None:
         self._task = asyncio.create_task(contained(work))
-        self._task.add_done_callback(_look_at)
+        self._task.add_done_callback(look_at)
         self._waiting = 0
         self._abandoned = False
 
@@ -59,7 +59,7 @@ class Call(Generic[T]):
                 self._task.cancel()
 
 
-def _look_at(task: asyncio.Task[Any]) -> None:
+def look_at(task: asyncio.Task[Any]) -> None:
     """So that asyncio does not report an error as unnoticed that nobody waits for any more."""
     if not task.cancelled():
         task.exception()

@@ -56,14 +56,10 @@ def show(
     Exit code 1 if the plugin is broken, a setting is wrong, or a backend cannot be reached.
     """
     from checking_core.plugin import PluginState
-    from checking_core.plugin.host import plain_backend
-    from checking_core.settings import BackendsSettings, read
     from checking_server.commands.terminal import say, terminal
 
-    host, backends = _installed()
+    host, backends = _installed(bare=True)  # of one that nobody has set up it shows what it needs
     plugin, chosen = _find(name, host, backends)
-    if not read(BackendsSettings).backends:  # one that nobody has set up is no backend: show what it needs
-        chosen = {**{one: plain_backend(host.detectors[one]) for one in plugin.detectors}, **chosen}
     console = terminal()
     say(console, f"{plugin.name} {plugin.version} ({plugin.distribution})", "bold")
     if plugin.state is PluginState.BROKEN:
@@ -93,7 +89,7 @@ def new(
     print(f"Next: cd {folder}, then pip install -e '.[test]', then pytest; README.md tells how to make it yours")
 
 
-def _installed() -> tuple[PluginHost, Mapping[str, BackendSettings]]:
+def _installed(*, bare: bool = False) -> tuple[PluginHost, Mapping[str, BackendSettings]]:
     from checking_core import log
     from checking_core.plugin import PluginHost
     from checking_core.settings import BackendsSettings, LogSettings, read
@@ -101,7 +97,7 @@ def _installed() -> tuple[PluginHost, Mapping[str, BackendSettings]]:
     settings = read(LogSettings)
     log.configure(settings.level, settings.format, settings.file)
     host = PluginHost.load()
-    return host, host.backends(read(BackendsSettings))
+    return host, host.backends(read(BackendsSettings), bare=bare)
 
 
 def _find(
