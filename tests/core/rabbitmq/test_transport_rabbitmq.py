@@ -17,7 +17,7 @@ from checking_core.testing import TransportConformance
 from checking_core.transport import HEADER_FIRST_QUEUE, HEADER_REASON, Message, Outgoing, QueueState, Topology
 from checking_core.transport.rabbitmq import RabbitTransport
 
-from .rabbit import PATIENCE, forget, fresh_names, names_of, outgoing, started, stranger, take
+from .rabbit import PATIENCE, forget, names_of, outgoing, started, take
 
 MEMORY = "vm_memory_monitor:set_vm_memory_high_watermark({})."
 
@@ -31,34 +31,6 @@ class TestRabbitTransport(TransportConformance):
 
     async def crash(self, subscription):
         await subscription._channel.close()
-
-
-@pytest.fixture
-async def topology(rabbitmq):
-    async with fresh_names(rabbitmq.url) as topology:
-        yield topology
-
-
-@pytest.fixture
-async def transport(rabbitmq, topology):
-    async with started(rabbitmq.url, topology) as transport:
-        yield transport
-
-
-@pytest.fixture
-async def raw(rabbitmq):
-    async with stranger(rabbitmq.url) as channel:
-        yield channel
-
-
-@pytest.fixture
-def queue(topology):
-    return topology.instructions_queue
-
-
-@pytest.fixture
-def key(topology):
-    return topology.execution_result_key
 
 
 async def outcome(call):

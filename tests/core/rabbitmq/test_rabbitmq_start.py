@@ -11,35 +11,7 @@ from checking_core.errors import BrokerUnavailableError, ConfigurationError, Pub
 from checking_core.transport import rabbitmq_link as link
 from checking_core.transport.rabbitmq import RabbitTransport
 
-from .rabbit import fresh_names, names_of, outgoing, started, stranger, take
-
-
-@pytest.fixture
-async def topology(rabbitmq):
-    async with fresh_names(rabbitmq.url) as topology:
-        yield topology
-
-
-@pytest.fixture
-async def transport(rabbitmq, topology):
-    async with started(rabbitmq.url, topology) as transport:
-        yield transport
-
-
-@pytest.fixture
-async def raw(rabbitmq):
-    async with stranger(rabbitmq.url) as channel:
-        yield channel
-
-
-@pytest.fixture
-def queue(topology):
-    return topology.instructions_queue
-
-
-@pytest.fixture
-def key(topology):
-    return topology.execution_result_key
+from .rabbit import names_of, outgoing, take
 
 
 @pytest.fixture
