@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any, ClassVar
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import SecretBytes, SecretStr
 from pydantic_settings import BaseSettings
@@ -188,7 +188,6 @@ findings = st.builds(
 )
 
 
-@settings(suppress_health_check=[HealthCheck.too_slow])
 @given(finding=findings, deadline_passed=st.booleans())
 async def test_every_finding_sound_or_not_becomes_a_result(finding, deadline_passed):
     result = await result_of(finding, deadline_passed=deadline_passed)

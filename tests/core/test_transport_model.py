@@ -155,5 +155,5 @@ class TransportMachine(RuleBasedStateMachine):
         assert sorted(letters) == sorted(self.dead)
 
 
-TransportMachine.TestCase.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+TransportMachine.TestCase.settings = settings(max_examples=60, stateful_step_count=40)
 TestNothingIsLostDoubledOrReordered = TransportMachine.TestCase

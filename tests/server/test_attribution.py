@@ -321,7 +321,7 @@ def test_what_is_in_doubt_depends_on_the_last_answers_and_not_on_their_order(
 ) -> None:
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50))
 
-    @settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=25, suppress_health_check=list(HealthCheck))
     @given(story=story, batches=st.integers(1, 3))
     def holds(story: Any, batches: int) -> None:
         database = tmp_path / "story.db"

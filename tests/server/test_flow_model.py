@@ -285,9 +285,7 @@ def test_the_flow_loses_nothing_and_doubles_nothing_whatever_happens(tmp_path_fa
     asyncio.run(migrate.upgrade(f"sqlite+aiosqlite:///{template}"))
     Flow.template = template
     state_machine = Flow.TestCase
-    state_machine.settings = settings(
-        max_examples=40, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
-    )
+    state_machine.settings = settings(max_examples=40, stateful_step_count=40, suppress_health_check=list(HealthCheck))
     try:
         state_machine("runTest").runTest()
     finally:
