@@ -16,6 +16,7 @@ from checking_core.contracts import CheckStatus, Outcome
 from checking_core.storage.batch import Insert, Update, insert_rows, one_of, update_rows
 from checking_core.storage.filters import ANY_CHECK, CheckFilter, CheckOrder, checks_where
 from checking_core.storage.listing import FIRST_PAGE, Page, Paging, page_of
+from checking_core.storage.notices import NOTED_COLUMNS, Notes
 from checking_core.storage.shares import fair_shares
 from checking_core.storage.tables import detection_executions, execution_results
 
@@ -44,6 +45,9 @@ _PLANNED = (
 """What a plan decides: these columns change when a check that was not run is opened."""
 
 
+_NOTED = tuple(_c[name] for name in NOTED_COLUMNS)
+
+
 def _waiting() -> sa.CTE:
     """The backends with pending checks, each found by one index probe, and a NULL that ends them."""
     first = sa.select(sa.func.min(_c.detection_platform).label("backend")).where(_PENDING)
@@ -63,7 +67,7 @@ def _or_open(statement: Insert) -> sa.Executable:
         index_elements=[_c.id],
         set_={name: sa.case((opened, new[name]), else_=_c[name]) for name in _PLANNED} | {"deadline": new.deadline},
         where=sa.or_(opened, sa.and_(both_open, _c.deadline != new.deadline)),
-    ).returning(_c.id)
+    ).returning(*_NOTED)
 
 
 def _settled(statement: Update) -> sa.Executable:
@@ -90,9 +94,11 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True):
 class Checks:
     """Asks and answers about checks, inside somebody's transaction."""
 
-    def __init__(self, connection: AsyncConnection, now: datetime) -> None:
+    def __init__(self, connection: AsyncConnection, now: datetime, notes: Notes) -> None:
         self._connection = connection
         self._now = now
+        self._notes = notes
+        self._held: dict[UUID, Mapping[Any, Any]] = {}
 
     # --- accept --------------------------------------------------------------------------------------------
 
@@ -111,7 +117,10 @@ class Checks:
         if not planned:
             return set()
         ordered = [row for _, row in sorted(planned.items())]
-        return set((await insert_rows(self._connection, detection_executions, ordered, _or_open)).scalars())
+        written = (await insert_rows(self._connection, detection_executions, ordered, _or_open)).mappings().all()
+        for noted in written:
+            self._notes.check(noted)
+        return {noted["id"] for noted in written}
 
     # --- dispatch ------------------------------------------------------------------------------------------
 
@@ -149,6 +158,7 @@ class Checks:
         by_lease: dict[float, list[UUID]] = {}
         for check in checks:
             by_lease.setdefault(check["execution_metadata"]["lease"], []).append(check["id"])
+            self._notes.check({**check, "status": CheckStatus.DISPATCHED})
         for lease, ids in by_lease.items():
             await self._connection.execute(
                 sa.update(detection_executions)
@@ -190,6 +200,9 @@ class Checks:
         if rows:
             await self._hold([row["id"] for row in rows])
             await update_rows(self._connection, detection_executions, rows, _released_if_out)
+            for row in rows:
+                if (held := self._held.get(row["id"])) and held["status"] is CheckStatus.DISPATCHED:
+                    self._notes.check({**held, "status": CheckStatus.PENDING})
 
     async def release_all(self) -> int:
         """Give back every dispatched check: what an embedded transport had in flight is gone after a restart."""
@@ -228,7 +241,9 @@ class Checks:
             .order_by(_c.id)
             .with_for_update(of=detection_executions)
         )
-        return {row["id"]: row for row in (await self._connection.execute(query)).mappings()}
+        found = {row["id"]: row for row in (await self._connection.execute(query)).mappings()}
+        self._held.update(found)
+        return found
 
     async def settle_batch(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Write what gather or expire decided about checks that the transaction has locked.
@@ -237,6 +252,8 @@ class Checks:
         """
         if rows:
             await update_rows(self._connection, detection_executions, rows, _settled)
+            for row in rows:
+                self._notes.check({**self._held[row["id"]], **row})
 
     async def next_lease(self) -> datetime | None:
         """When the first lease of all runs out or ran out."""
@@ -271,8 +288,8 @@ class Checks:
 
     async def _hold(self, ids: Sequence[UUID]) -> None:
         """Lock checks in the order in which everybody locks them."""
-        query = sa.select(_c.id).where(one_of(self._connection, _c.id, ids)).order_by(_c.id).with_for_update()
-        await self._connection.execute(query)
+        query = sa.select(*_NOTED).where(one_of(self._connection, _c.id, ids)).order_by(_c.id).with_for_update()
+        self._held.update((row["id"], row) for row in (await self._connection.execute(query)).mappings())
 
     # --- report --------------------------------------------------------------------------------------------
 

@@ -15,6 +15,7 @@ from checking_core.contracts import LinkMessage
 from checking_core.storage.batch import Insert, insert_rows
 from checking_core.storage.filters import ANY_OPERATION, OperationFilter, OperationOrder, operations_where
 from checking_core.storage.listing import FIRST_PAGE, Page, Paging, page_of
+from checking_core.storage.notices import Notes
 from checking_core.storage.tables import operations
 
 __all__ = ["Operations"]
@@ -23,9 +24,10 @@ __all__ = ["Operations"]
 class Operations:
     """Asks and answers about operations, inside somebody's transaction."""
 
-    def __init__(self, connection: AsyncConnection, now: datetime) -> None:
+    def __init__(self, connection: AsyncConnection, now: datetime, notes: Notes) -> None:
         self._connection = connection
         self._now = now
+        self._notes = notes
 
     async def accept_batch(self, messages: Iterable[LinkMessage]) -> set[UUID]:
         """Store every operation that the messages name, and hold their rows until the transaction ends.
@@ -43,7 +45,10 @@ class Operations:
         if not told:
             return set()
         rows = [self._row(same) for _, same in sorted(told.items())]
-        return set((await insert_rows(self._connection, operations, rows, _or_complete)).scalars())
+        written = (await insert_rows(self._connection, operations, rows, _or_complete)).tuples().all()
+        for operation_id, state in written:
+            self._notes.operation(operation_id, state)
+        return {operation_id for operation_id, _ in written}
 
     def _row(self, told: Sequence[LinkMessage]) -> dict[str, Any]:
         """What messages of one operation, oldest first, tell of it together."""
@@ -103,4 +108,4 @@ def _or_complete(statement: Insert) -> sa.Executable:
             "updated_at": new.updated_at,
         },
         where=sa.or_(newer, named, started),
-    ).returning(old.operation_id)
+    ).returning(old.operation_id, old.state)

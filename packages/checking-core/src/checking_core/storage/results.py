@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from checking_core.storage.batch import Insert, insert_rows, one_of
 from checking_core.storage.filters import ANY_RESULT, ResultFilter, ResultOrder, results_where
 from checking_core.storage.listing import FIRST_PAGE, Page, Paging, page_of
+from checking_core.storage.notices import Notes
 from checking_core.storage.tables import detection_executions, detection_results
 
 __all__ = ["Results", "newest_of"]
@@ -21,15 +22,18 @@ __all__ = ["Results", "newest_of"]
 class Results:
     """Asks and answers about results, inside somebody's transaction."""
 
-    def __init__(self, connection: AsyncConnection, now: datetime) -> None:
+    def __init__(self, connection: AsyncConnection, now: datetime, notes: Notes) -> None:
         self._connection = connection
         self._now = now
+        self._notes = notes
 
     async def add_batch(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Append results, each created now unless it says when; one whose id is there already stays as it is."""
         if rows:
             dated = [{"created_at": self._now, **row} for row in sorted(rows, key=lambda row: row["id"])]
             await insert_rows(self._connection, detection_results, dated, Insert.on_conflict_do_nothing)
+            for row in rows:
+                self._notes.verdict(row["detection_execution_id"], row["reason"])
 
     async def get(self, key: UUID) -> sa.RowMapping | None:
         """One result, with what the backend answered."""

@@ -7,8 +7,8 @@ can write nothing.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from datetime import UTC, datetime
 from functools import cached_property
 from typing import Self
@@ -16,7 +16,7 @@ from typing import Self
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from checking_core.storage import bell
+from checking_core.storage import bell, notices
 from checking_core.storage.api_keys import ApiKeys
 from checking_core.storage.audit import Audit
 from checking_core.storage.checks import Checks
@@ -24,6 +24,7 @@ from checking_core.storage.claims import Claims
 from checking_core.storage.dead_letters import DeadLetters
 from checking_core.storage.engine import connected, disposed, is_sqlite, open_reader, open_writer, store_errors
 from checking_core.storage.executions import Executions
+from checking_core.storage.notices import Notes, Notice
 from checking_core.storage.operations import Operations
 from checking_core.storage.results import Results
 from checking_core.storage.statistics import Statistics
@@ -37,11 +38,12 @@ class UnitOfWork:
     def __init__(self, connection: AsyncConnection, now: datetime) -> None:
         self.connection = connection
         self.now = now
+        self.notes = Notes()
 
     @cached_property
     def operations(self) -> Operations:
         """Operations."""
-        return Operations(self.connection, self.now)
+        return Operations(self.connection, self.now, self.notes)
 
     @cached_property
     def executions(self) -> Executions:
@@ -51,12 +53,12 @@ class UnitOfWork:
     @cached_property
     def checks(self) -> Checks:
         """Checks."""
-        return Checks(self.connection, self.now)
+        return Checks(self.connection, self.now, self.notes)
 
     @cached_property
     def results(self) -> Results:
         """Results."""
-        return Results(self.connection, self.now)
+        return Results(self.connection, self.now, self.notes)
 
     @cached_property
     def claims(self) -> Claims:
@@ -99,6 +101,7 @@ class Store:
         self._writer = open_writer(url)
         self._reader = open_reader(url)
         self._one_writer = asyncio.Lock() if self.embedded else None
+        self._watchers: list[Callable[[Sequence[Notice]], None]] = []
 
     async def __aenter__(self) -> Self:
         return self
@@ -121,7 +124,13 @@ class Store:
                 await stack.enter_async_context(self._one_writer)
             connection = await stack.enter_async_context(connected(self._writer))
             await stack.enter_async_context(connection.begin())
-            yield UnitOfWork(connection, await self._now(connection))
+            uow = UnitOfWork(connection, await self._now(connection))
+            yield uow
+            changes = tuple(uow.notes)
+            if not self.embedded:
+                await notices.send(connection, changes)
+        for watcher in self._watchers if changes else ():
+            watcher(changes)
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[UnitOfWork]:
@@ -145,6 +154,35 @@ class Store:
             yield
             return
         async with bell.listening(self._writer, on_ring):
+            yield
+
+    @contextmanager
+    def watched(self, on_changes: Callable[[Sequence[Notice]], None]) -> Iterator[None]:
+        """Call ``on_changes`` with what each transaction of this process changed, once committed, while the block runs.
+
+        It must neither block nor raise.
+        """
+        self._watchers.append(on_changes)
+        try:
+            yield
+        finally:
+            self._watchers.remove(on_changes)
+
+    @asynccontextmanager
+    async def followed(
+        self, on_changes: Callable[[Sequence[Notice]], None], *, on_gap: Callable[[], None]
+    ) -> AsyncIterator[None]:
+        """The same of every process on this database; on SQLite of this one.
+
+        Args:
+            on_changes: must neither block nor raise.
+            on_gap: called whenever some may have been missed, for instance while the database was away.
+        """
+        if self.embedded:
+            with self.watched(on_changes):
+                yield
+            return
+        async with notices.following(self._writer, on_changes, on_gap=on_gap):
             yield
 
     async def ping(self) -> None:

@@ -112,12 +112,14 @@ async def _count(store: Store, ids: Sequence[UUID]) -> None:
 
 async def _settle_and_raise(store: Store, ids: Sequence[UUID]) -> None:
     async with store.begin() as uow:
+        await uow.checks.lock(ids)
         await uow.checks.settle_batch([answer(key) for key in ids])
         raise RuntimeError("changed my mind")
 
 
 async def _settle_for_ever(store: Store, ids: Sequence[UUID], inside: asyncio.Event) -> None:
     async with store.begin() as uow:
+        await uow.checks.lock(ids)
         while True:
             await uow.checks.settle_batch([answer(key) for key in ids])
             inside.set()

@@ -251,6 +251,7 @@ async def claim(
 async def settle(store: Store, *rows: Row) -> None:
     """Change checks."""
     async with store.begin() as uow:
+        await uow.checks.lock([row["id"] for row in rows])
         await uow.checks.settle_batch(rows)
 
 
