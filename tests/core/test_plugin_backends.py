@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
-from pydantic import model_validator
+from pydantic import AliasChoices, Field, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from checking_core.plugin import BaseWorker, PluginHost
@@ -47,6 +49,24 @@ def test_a_plugin_with_some_of_its_settings_is_one_so_that_the_others_are_missed
 ):
     monkeypatch.setenv("NEEDY_TOKEN", "t")
     assert host(settings).backends(BackendsSettings()).keys() == {"fake", "needy"}
+
+
+@pytest.mark.parametrize("settings", [Needy, Choosy])
+def test_a_file_with_the_settings_of_others_sets_nothing_up(
+    settings: type[BaseSettings], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / ".env").write_text("CHECKING_LOG_LEVEL=info\nOTHER_URL=https://other.example\n")
+    reading = type("Reading", (settings,), {"model_config": SettingsConfigDict(env_file=".env", extra="ignore")})
+    assert host(reading).backends(BackendsSettings()).keys() == {"fake"}
+
+
+def test_a_setting_by_another_name_is_one(monkeypatch: pytest.MonkeyPatch):
+    class Aliased(Choosy):
+        token: str | None = Field(default=None, validation_alias=AliasChoices("needy_token", "other_token"))
+
+    monkeypatch.setenv("OTHER_TOKEN", "t")
+    assert host(Aliased).backends(BackendsSettings()).keys() == {"fake", "needy"}
 
 
 def test_a_backend_that_was_configured_is_one_without_any_settings():

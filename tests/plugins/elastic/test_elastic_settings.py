@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import base64
+import re
 from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
 
-from checking_core import Outcome, Reason
+from checking_core.errors import ConfigurationError
 from checking_core.plugin import PluginHost
-from checking_core.settings import BackendSettings, WorkerSettings
-from checking_core.testing import a_task
-from checking_core.worker.run_task import run_task
-from checking_plugin_elastic.detector import ElasticDetector
+from checking_core.settings import BackendSettings, BackendsSettings
 from checking_plugin_elastic.settings import ElasticSettings
 
 CLOUD = "deployment:" + base64.b64encode(b"eu.cloud.example$es-uuid$kb-uuid").decode()
@@ -70,25 +68,30 @@ def test_the_token_of_a_service_account_is_one() -> None:
 @pytest.mark.parametrize(
     ("told", "words"),
     [
-        ({"api_key": "x"}, "ELASTIC_URL or ELASTIC_CLOUD_ID"),
-        ({"url": "https://es.example"}, "ELASTIC_API_KEY"),
-        ({"url": "https://es.example", "username": "u"}, "ELASTIC_PASSWORD"),
+        ({"LAB_API_KEY": "x"}, "LAB_*: Value error, set URL or CLOUD_ID"),
+        ({"LAB_URL": "https://es.example"}, "set API_KEY, or BEARER_TOKEN, or USERNAME and PASSWORD"),
+        ({"LAB_URL": "https://es.example", "LAB_USERNAME": "u"}, "USERNAME and PASSWORD"),
     ],
 )
-async def test_a_backend_that_is_not_set_up_says_so_and_asks_nobody(told: dict[str, str], words: str) -> None:
-    detector = ElasticDetector("elastic", ElasticSettings(**told))
-    result = await run_task(detector, a_task(), WorkerSettings(jitter_min=0, jitter_max=0))
-    assert (result.outcome, result.reason, result.final) == (Outcome.INCONCLUSIVE, Reason.BACKEND_AUTH_FAILED, True)
-    assert words in result.result_metadata["error"]
-    health = await detector.self_check()
-    assert health.ok is None
-    assert words in health.detail
+def test_what_is_half_set_up_is_told_by_the_names_of_its_variables(
+    told: dict[str, str], words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in told.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(ConfigurationError, match=re.escape(words)):
+        PluginHost.load().create("lab", BackendSettings(plugin="elastic", env_prefix="LAB_"))
 
 
 def test_an_id_of_no_deployment_is_refused_at_once() -> None:
-    with pytest.raises(ValidationError, match="ELASTIC_CLOUD_ID is no id"):
+    with pytest.raises(ValidationError, match="CLOUD_ID is no id"):
         ElasticSettings(cloud_id="nonsense")
 
 
-def test_a_plugin_that_is_not_set_up_keeps_no_other_from_its_work() -> None:
-    assert PluginHost.load().create("elastic", BackendSettings(plugin="elastic")).backend == "elastic"
+def test_what_is_only_installed_is_no_backend() -> None:
+    assert "elastic" not in PluginHost.load().backends(BackendsSettings())
+
+
+def test_what_another_tool_was_told_is_enough_to_be_a_backend(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ES_URL", "https://es.example")
+    monkeypatch.setenv("ELASTICSEARCH_API_KEY", "x")
+    assert "elastic" in PluginHost.load().backends(BackendsSettings())

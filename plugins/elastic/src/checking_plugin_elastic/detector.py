@@ -2,28 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from datetime import UTC, datetime
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from checking_core import (
     Alert,
     Ask,
-    DetectionConfig,
-    DetectionError,
+    BackendAuthFailedError,
     Event,
-    FatalDetectionError,
     Health,
     Reason,
+    Rule,
     SearchAnswer,
     SearchDetector,
     SearchRequest,
 )
-from checking_core.matching.window import Window
-from checking_core.plugin.fields import values_at
 from checking_plugin_elastic.answers import rows_of
-from checking_plugin_elastic.client import Call, ElasticClient
+from checking_plugin_elastic.checkup import Checkup
+from checking_plugin_elastic.client import ElasticClient
 from checking_plugin_elastic.completeness import gaps_in
+from checking_plugin_elastic.kibana import Kibana
 from checking_plugin_elastic.language import language_of, literal
 from checking_plugin_elastic.queries import asked
 from checking_plugin_elastic.records import alert_of, event_of
@@ -46,15 +44,16 @@ class ElasticDetector(SearchDetector):
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self._client = ElasticClient(self.settings, self.clock)
+        self._kibana = Kibana(self.settings, self.clock) if self.settings.kibana else None
 
     async def close(self) -> None:
         """See ``BaseWorker``."""
         await self._client.close()
+        if self._kibana:
+            await self._kibana.close()
 
     async def search(self, request: SearchRequest) -> SearchAnswer:
         """See ``SearchDetector``."""
-        if self.settings.missing:
-            raise FatalDetectionError(self.settings.missing, reason=Reason.BACKEND_AUTH_FAILED)
         question = asked(request, alerts_index=self.settings.alerts_index, index=self.settings.index)
         reply = await self._client.search(question.call)
         answer = reply.json()
@@ -77,44 +76,13 @@ class ElasticDetector(SearchDetector):
         """See ``SearchDetector``."""
         return literal(values, language_of(language), within=quoted)
 
-    async def self_check(self) -> Health:
-        """See ``BaseWorker``: whether the alerts can be read, how old the newest is, and whether we may too much."""
-        if self.settings.missing:
-            return Health(ok=None, detail=self.settings.missing)
-        now = self.clock()
-        everything = Window(datetime.fromtimestamp(0, UTC), now)
-        request = SearchRequest(ask=Ask.ALERT, query=None, window=everything, limit=1, config=DetectionConfig())
-        call = asked(request, alerts_index=self.settings.alerts_index, index=None).call
-        newest = {**call.body, "sort": [{"@timestamp": {"order": "desc", "unmapped_type": "date"}}]}
-        reply = await self._client.search(call._replace(body=newest))
-        gaps = gaps_in(reply.json())
-        words = [f"alerts in {self.settings.alerts_index} can be read", *gaps, _age(reply.json(), now)]
-        if reply.clock_offset is not None:
-            words.append(f"clock {reply.clock_offset:+.0f} s")
-        return Health(ok=not gaps, detail="; ".join([*words, *await self._excess()]))
-
-    async def _excess(self) -> list[str]:
-        """What these credentials may do and a detector never does; nothing where the product does not tell."""
-        wanted = {"names": [self.settings.alerts_index], "privileges": ["write", "delete_index"]}
-        call = Call("/_security/user/_has_privileges", {"index": [wanted], "cluster": ["manage"]})
+    async def rules(self) -> Sequence[Rule] | None:
+        """See ``SearchDetector``: what Kibana tells, where its address is set and it lets us see the rules."""
         try:
-            told = (await self._client.search(call)).json()
-        except DetectionError:
-            return []
-        granted = {name for part in values_at(told, "cluster", "index") for name in _granted(part)}
-        return [f"may {', '.join(sorted(granted))}, which it does not need"] if granted else []
+            return await self._kibana.rules() if self._kibana else None
+        except BackendAuthFailedError:
+            return None  # an account that may only search is as little as a detector needs
 
-
-def _granted(told: Any) -> list[str]:
-    """The names of privileges that stand at ``true``, at any level."""
-    if not isinstance(told, Mapping):
-        return []
-    here = [name for name, value in told.items() if value is True]
-    return here + [name for value in told.values() for name in _granted(value)]
-
-
-def _age(answer: Mapping[str, Any], now: datetime) -> str:
-    raised = [alert_of(hit).created_at for hit in values_at(answer, "hits.hits")]
-    if not raised or raised[0] is None:
-        return "there is no alert yet"
-    return f"newest alert {(now - raised[0]).total_seconds() / 60:.0f} minutes old"
+    async def self_check(self) -> Health:
+        """See ``BaseWorker``."""
+        return await Checkup(self.settings, self._client, self._kibana, self.clock()).health()

@@ -12,7 +12,7 @@ from checking_core.matching.window import Window
 from checking_plugin_elastic.client import Call, path_of
 from checking_plugin_elastic.language import Language, language_of, read_dsl, refuse_unsafe
 
-__all__ = ["Asked", "asked"]
+__all__ = ["Asked", "asked", "host_like", "newest"]
 
 _MOST_HITS = 10_000
 _STRICT = ("allow_partial_search_results",)
@@ -60,6 +60,24 @@ def asked(request: SearchRequest, *, alerts_index: str, index: str | None) -> As
     if language is Language.EQL:
         return _eql(request, query, named)
     return _search(request, language, named, [_within("@timestamp", request.window)])
+
+
+def newest(index: str, *conditions: dict[str, Any]) -> Call:
+    """A request for the newest document of an index that meets the conditions."""
+    body = {
+        "size": 1,
+        "track_total_hits": 1,
+        "sort": [{"@timestamp": {"order": "desc", "unmapped_type": "date"}}],
+        "_source": ["@timestamp"],
+        "query": {"bool": {"filter": list(conditions)}},
+    }
+    return Call(path_of(_named(index), "_search"), body, _STRICT, _WHOLE)
+
+
+def host_like(*patterns: str) -> dict[str, Any]:
+    """A condition for documents of a host whose name is one of these, whatever its case; ``*`` stands for any text."""
+    names = [_text(field, pattern) for pattern in patterns for field in ("host.name", "host.hostname")]
+    return {"bool": {"should": names, "minimum_should_match": 1}}
 
 
 def _search(request: SearchRequest, language: Language, index: str, filters: list[dict[str, Any]]) -> Asked:
@@ -139,10 +157,9 @@ def _narrowing(request: SearchRequest) -> list[dict[str, Any]]:
     """Conditions for the host and the rule, where everything is too much. Names are compared without their case."""
     found: list[dict[str, Any]] = []
     if request.hosts:
-        short = sorted({host.partition(".")[0] for host in request.hosts})
-        names = [_text(field, f"{host}*") for host in short for field in ("host.name", "host.hostname")]
+        short = sorted({f"{host.partition('.')[0]}*" for host in request.hosts})
         nobody = {"bool": {"must_not": {"exists": {"field": "host.name"}}}}
-        found.append({"bool": {"should": [*names, nobody], "minimum_should_match": 1}})
+        found.append({"bool": {"should": [host_like(*short), nobody], "minimum_should_match": 1}})
     alert = request.alert
     if alert and (alert.rule or alert.rule_id):
         wanted = [

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import base64
 import binascii
-from typing import Any
+from typing import Any, Self
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import (
     BaseSettings,
     EnvSettingsSource,
@@ -44,8 +44,9 @@ class ElasticSettings(HttpSettings):
     bearer_token: SecretStr | None = Field(default=None, description="Token of a service account")
     alerts_index: str = Field(default=".alerts-security.alerts-default", description="Index of the alerts")
     index: str | None = Field(default=None, description="Index that queries without one are asked of")
-    kibana_url: str | None = Field(default=None, description="Address of Kibana, for links to alerts")
-    kibana_space: str = Field(default="default", description="Space that the links lead to")
+    check_host: str | None = Field(default=None, description="Host that a self-check looks for in the index")
+    kibana_url: str | None = Field(default=None, description="Address of Kibana, for its rules and links to alerts")
+    kibana_space: str = Field(default="default", description="Space of the rules and links")
 
     @classmethod
     def settings_customise_sources(
@@ -67,18 +68,17 @@ class ElasticSettings(HttpSettings):
             _address_in(cloud_id)
         return cloud_id
 
-    @property
-    def missing(self) -> str | None:
-        """What has to be set before anything can be asked."""
+    @model_validator(mode="after")
+    def _enough(self) -> Self:
         if not self.address:
-            return "it is not set up: set ELASTIC_URL or ELASTIC_CLOUD_ID"
+            raise ValueError("set URL or CLOUD_ID")
         if not (self.api_key or self.bearer_token or (self.username and self.password)):
-            return "it is not set up: set ELASTIC_API_KEY, or ELASTIC_USERNAME and ELASTIC_PASSWORD"
-        return None
+            raise ValueError("set API_KEY, or BEARER_TOKEN, or USERNAME and PASSWORD")
+        return self
 
     @property
     def address(self) -> str:
-        """Where Elasticsearch is; empty where nobody said."""
+        """Where Elasticsearch is."""
         told = self.url or (_address_in(self.cloud_id) if self.cloud_id else "")
         return told.partition(",")[0].strip()
 
@@ -117,6 +117,6 @@ def _address_in(cloud_id: str) -> str:
     try:
         host, elasticsearch = base64.b64decode(cloud_id.rpartition(":")[2]).decode().split("$")[:2]
     except (binascii.Error, UnicodeDecodeError, ValueError):
-        raise ValueError("ELASTIC_CLOUD_ID is no id of a deployment; copy it from its page") from None
+        raise ValueError("CLOUD_ID is no id of a deployment; copy it from its page") from None
     name, _, port = host.partition(":")
     return f"https://{elasticsearch}.{name}:{port or 443}"

@@ -8,7 +8,7 @@ from functools import partial
 from importlib.metadata import EntryPoint, entry_points
 
 import msgspec
-from pydantic import ValidationError
+from pydantic import AliasChoices, ValidationError
 from pydantic_settings import BaseSettings
 
 from checking_core.contracts import DetectionConfig
@@ -155,9 +155,16 @@ def _is_bare(model: type[BaseSettings]) -> bool:
     except BrokenPluginError as error:
         cause = error.__cause__
         return isinstance(cause, ValidationError) and all(
-            item["input"] == {} for item in cause.errors(include_url=False, include_context=False)
+            _tells_nothing(item["input"], model) for item in cause.errors(include_url=False, include_context=False)
         )
     return False
+
+
+def _tells_nothing(given: object, model: type[BaseSettings]) -> bool:
+    """Whether no setting of the model is among these: a ``.env`` brings those of everybody else too."""
+    aliases = (field.validation_alias for field in model.model_fields.values())
+    named = {choice for alias in aliases for choice in (alias.choices if isinstance(alias, AliasChoices) else [alias])}
+    return isinstance(given, dict) and not given.keys() & {*model.model_fields, *named}
 
 
 def _precedence(entry: EntryPoint) -> tuple[str, bool, str]:
@@ -185,7 +192,7 @@ def _wrong_settings(error: ValidationError, model: type[BaseSettings], prefix: s
     prefix = prefix if prefix is not None else model.model_config.get("env_prefix", "")
     problems = []
     for item in error.errors(include_url=False, include_input=False, include_context=False):
-        name = "_".join(map(str, item["loc"]))
-        variable = f"{prefix}{name}".upper() if name in model.model_fields else name
+        name = "_".join(map(str, item["loc"])) or "*"
+        variable = f"{prefix}{name}".upper() if name == "*" or name in model.model_fields else name
         problems.append(f"{variable}: {item['msg']}")
     return "; ".join(problems)
