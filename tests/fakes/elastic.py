@@ -35,8 +35,8 @@ Handler = Callable[[Request], Awaitable[Response]]
 _ALIASES = {".alerts-security.alerts-default": ".internal.alerts-security.alerts-default-000001"}
 _SHARDS = 4
 _CONDITION = re.compile(
-    r"""\s*(?P<field>[\w@.]+)\s*(?P<how>==|:|like~|like)\s*"""
-    r"""(?:"(?P<quoted>(?:[^"\\]|\\.)*)"|(?P<bare>(?:\\.|[^\s"\\()])+))\s*""",
+    r"""[\s(]*(?P<field>[\w@.]+)\s*(?P<how>==|:|like~|like)\s*"""
+    r"""(?:"(?P<quoted>(?:[^"\\]|\\.)*)"|(?P<bare>(?:\\.|[^\s"\\()])+))[\s)]*""",
     re.DOTALL,
 )
 _ESCAPED = re.compile(r"\\(?:u\{([0-9a-f]+)\}|(.))", re.DOTALL)
@@ -211,7 +211,7 @@ def _matcher(query: Mapping[str, Any]) -> Test:
 
 
 def _conjunction(text: str, *, loose: tuple[str, ...] = (), lucene: bool = False) -> Test:
-    """Conditions that are joined by ``and``, each of a field and a text; those in ``loose`` do not mind the case."""
+    """Conditions that are joined by ``and``, so that brackets say nothing; those in ``loose`` do not mind the case."""
     tests, at = [], 0
     while found := _CONDITION.match(text, at):
         tests.append(_in_lucene(found) if lucene else _in_eql(found, loose))

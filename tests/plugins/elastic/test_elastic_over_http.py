@@ -201,3 +201,14 @@ async def test_nothing_that_a_detector_asks_for_can_change_anything(a_detector: 
 
 
 _NEWEST = {"alert": ENDED + timedelta(seconds=51), "event": STARTED}
+
+
+async def test_a_sigma_rule_is_asked_as_eql(a_detector: Make, fake: Fake) -> None:
+    rule = {
+        "title": "Dump of a process",
+        "logsource": {"product": "windows", "category": "process_creation"},
+        "detection": {"selection": {"CommandLine|contains": "minidump"}, "condition": "selection"},
+    }
+    fake.tell(held(indices={EVENTS: [{**EVENT, "event.type": "start"}]}))
+    assert (await look(a_detector(), {"sigma": rule})).outcome is Outcome.MATCHED
+    assert [one.status for one in fake.seen("/_eql/search")] == [200]

@@ -196,3 +196,34 @@ def test_a_compiled_rule_needs_no_pysigma(folder):
 
 def test_a_rule_without_an_id_is_named_by_its_content():
     assert a_rule({"A": "x"}, id=None).id.startswith("sha256:")
+
+
+ELASTIC = {"ELASTIC_URL": "https://es.example", "ELASTIC_API_KEY": "x", "ELASTIC_INDEX": "logs-*"}
+
+
+@pytest.fixture
+def _elastic(folder, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(folder)
+    for name, value in ELASTIC.items():
+        monkeypatch.setenv(name, value)
+
+
+@pytest.mark.usefixtures("_elastic")
+def test_a_rule_is_shown_as_the_query_that_a_backend_asks(folder, monkeypatch, capsys):
+    assert run(monkeypatch, "convert", folder / "rules" / "one.yml", "--to", "elastic") == 0
+    assert capsys.readouterr().out == ('process where event.type == "start" and (process.executable:"*whoami.exe")\n')
+
+
+@pytest.mark.usefixtures("_elastic")
+def test_a_rule_that_would_lose_something_is_refused_in_words(folder, monkeypatch, capsys):
+    assert run(monkeypatch, "convert", folder / "rules" / "three.yml", "--to", "elastic") == 1
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert "three.yml cannot be asked of elastic: there are no fields of ECS for aws" in told.err
+
+
+@pytest.mark.usefixtures("_elastic")
+@pytest.mark.parametrize(("backend", "words"), [("nowhere", "there are: "), ("mock", "searches nothing")])
+def test_only_a_backend_that_searches_can_be_asked_a_rule(folder, monkeypatch, capsys, backend, words):
+    assert run(monkeypatch, "convert", folder / "rules" / "one.yml", "--to", backend) == 2
+    assert words in capsys.readouterr().err

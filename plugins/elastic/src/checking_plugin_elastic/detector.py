@@ -10,6 +10,7 @@ from checking_core import (
     Ask,
     BackendAuthFailedError,
     Event,
+    FatalDetectionError,
     Health,
     Reason,
     Rule,
@@ -75,6 +76,18 @@ class ElasticDetector(SearchDetector):
     def quote(self, values: tuple[str, ...], language: str | None, *, quoted: bool) -> str:
         """See ``SearchDetector``."""
         return literal(values, language_of(language), within=quoted)
+
+    def convert(self, sigma: str | dict[str, Any]) -> str:
+        """See ``SearchDetector``: as EQL."""
+        words = "to convert Sigma rules"
+        if self.settings.index is None:
+            raise FatalDetectionError(f"{words} set INDEX: where to look for events", reason=Reason.NOT_CONVERTIBLE)
+        try:
+            from checking_plugin_elastic.sigma import to_eql
+        except ModuleNotFoundError:
+            needed = f"{words} install checking-plugin-elastic[convert]"
+            raise FatalDetectionError(needed, reason=Reason.NOT_CONVERTIBLE) from None
+        return to_eql(sigma)
 
     async def rules(self) -> Sequence[Rule] | None:
         """See ``SearchDetector``: what Kibana tells, where its address is set and it lets us see the rules."""

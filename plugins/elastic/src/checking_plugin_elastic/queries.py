@@ -53,7 +53,7 @@ def asked(request: SearchRequest, *, alerts_index: str, index: str | None) -> As
         return _search(request, language, alerts_index, [_alerts_in(request.window), *_narrowing(request)])
     if query is None:
         raise QueryInvalidError("there is no query")
-    language = language_of(request.language, query)
+    language = Language.EQL if _is_converted(request) else language_of(request.language, query)
     if language is Language.ESQL:
         return _esql(request, query, request.index or index)
     named = _named(request.index or index)
@@ -124,6 +124,11 @@ def _esql(request: SearchRequest, query: str, index: str | None) -> Asked:
 def _asked(call: Call, language: Language, shown: Any, most: int) -> Asked:
     words = f"POST {call.path} {msgspec.json.encode(shown).decode()}"
     return Asked(call=call, language=language, words=words, most=most)
+
+
+def _is_converted(request: SearchRequest) -> bool:
+    """Whether the query was a Sigma rule: ``convert`` writes EQL."""
+    return request.ask is Ask.RULE and request.config.rule is None
 
 
 def _template(request: SearchRequest) -> str | None:

@@ -94,6 +94,36 @@ def prove(
     return 0 if all(trial.passed for trial in trials) else 1
 
 
+@app.command(name="convert")
+def convert_rule(
+    rule: Annotated[Path, Parameter(help="The rule.")],
+    /,
+    *,
+    to: Annotated[str, Parameter(help="Name of a configured backend.")],
+) -> int:
+    """Show a rule as the query that a backend asks, or say why it cannot be asked without a loss.
+
+    Exit code 1 if the rule is refused.
+    """
+    from checking_core import DetectionError, SearchDetector
+    from checking_core.plugin import PluginHost
+    from checking_core.settings import BackendsSettings, read
+
+    host = PluginHost.load()
+    backends = host.backends(read(BackendsSettings))
+    if to not in backends:
+        raise ConfigurationError(f"no backend is called {to}; there are: {', '.join(sorted(backends)) or 'none'}")
+    detector = host.create(to, backends[to])
+    if not isinstance(detector, SearchDetector):
+        raise ConfigurationError(f"backend {to}: {detector.platform} searches nothing, so it has no queries")
+    try:
+        sys.stdout.write(f"{detector.convert(str(rule)).rstrip()}\n")
+    except DetectionError as error:
+        sys.stderr.write(f"{rule.name} cannot be asked of {to}: {error}\n")
+        return 1
+    return 0
+
+
 @app.command(name="record")
 def record_steps(
     *,
