@@ -36,7 +36,7 @@ help:  ## Show this list
 
 setup: $(VENV)/.setup  ## Build .venv with everything that development needs, at pinned versions
 
-demo: $(VENV)/.demo  ## Run a sample operation through the engine and print its report
+demo: $(VENV)/.demo  ## Run a recorded operation through the engine and print its report
 	@$(BIN)/checking demo
 
 test: $(CHECKS)  ## Run every check and every test, documentation examples included
@@ -65,8 +65,8 @@ $(VENV)/.setup: $(PINS) | $(BIN)/uv
 	@touch $(VENV)/.demo $@
 
 $(VENV)/.demo: $(PINS) | $(BIN)/uv
-	@echo 'Installing the server and the mock plugin into $(VENV)'
-	@$(INSTALL) -e packages/checking-core -e packages/checking-server -e plugins/mock
+	@echo 'Installing the server and two plugins into $(VENV)'
+	@$(INSTALL) -e packages/checking-core -e packages/checking-server -e plugins/mock -e plugins/sigma
 	@touch $@
 
 # The pip that is here fills the new environment. Where there is none (or one before 22.3, which cannot), ensurepip

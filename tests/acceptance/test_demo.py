@@ -54,23 +54,46 @@ def test_the_demo_shows_every_headline_outcome(demos: dict[str, Demo], name: str
     demo = demos[name]
     assert demo.code == 0, demo.errors
     assert demo.errors == ""
-    (summary,) = [line for line in demo.told.splitlines() if line.startswith("14 executions")]
-    counts = {outcome: int(number) for number, outcome in re.findall(r"(\d+) (\w+)", summary)}
-    assert [outcome for outcome in HEADLINES if not counts.get(outcome)] == []
+    summaries = [line for line in demo.told.splitlines() if line.startswith(("9 executions", "11 executions"))]
+    counts = {outcome for summary in summaries for outcome in re.findall(r"\d+ (\w+)", summary)}
+    assert len(summaries) == 2
+    assert [outcome for outcome in HEADLINES if outcome not in counts] == []
     assert "pending" not in counts
     assert "Next:" in demo.told
 
 
 def test_the_demo_explains_a_miss_and_what_came_near(demos: dict[str, Demo]) -> None:
     told = demos["plain"].told
-    _, _, explained = told.partition("One verdict explained: checking explain ")
+    _, _, played = told.partition("Played by two mock backends")
+    _, _, explained = played.partition("One verdict explained: checking explain ")
     for words in ("no_alert (alert_other_host)", "Near misses (2)", "dc02.corp.example", "90 min before it began"):
         assert words in explained, words
     assert "What would change it\n" in explained
 
 
+def test_the_recorded_operation_is_judged_by_rules_over_what_it_left(demos: dict[str, Demo]) -> None:
+    recorded, _, _ = demos["plain"].told.partition("Played by two mock backends")
+    assert recorded.startswith("Really carried out at 2026-11-21 01:52 UTC; operation and telemetry are both replayed")
+    assert "9 checks: 6 matched, 1 logged, 1 none, 1 inconclusive; 6 met, 2 NOT met, 1 unknown." in recorded
+    for words in ("in_control_window", "accounts @ sigma: logged", "tied to it by host and process", "earlier:"):
+        assert words in recorded, words
+
+
+def test_without_the_plugin_of_the_recording_the_demo_says_what_to_install(tmp_path: Path) -> None:
+    broken = tmp_path / "plugins"
+    broken.mkdir()
+    (broken / "checking_plugin_sigma.py").write_text("raise ImportError")  # found before the one that is installed
+    done = checking(tmp_path, "demo", plugins=broken)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("An operation that was really carried out is shown as well with: pip install ")
+    assert "11 executions" in done.stdout
+    refused = checking(tmp_path, "demo", "--datasets", ".", "--rules", ".", plugins=broken)
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert "need a plugin that evaluates rules: pip install checking-plugin-sigma" in refused.stderr
+
+
 def test_a_kept_demo_explains_its_other_steps(demos: dict[str, Demo]) -> None:
-    done = checking(demos["kept"].folder, "explain", "latest", "5", DATABASE_URL="sqlite:///demo.db")
+    done = checking(demos["kept"].folder, "explain", "latest", "2", DATABASE_URL="sqlite:///demo.db")
     assert done.returncode == 0, done.stderr
     assert "alerted (matched_alert); wanted alerted, met" in done.stdout
     assert "time to detect: " in done.stdout
@@ -89,7 +112,7 @@ def test_a_kept_demo_is_one_database_that_the_report_reads(demos: dict[str, Demo
     done = checking(demo.folder, "report", "latest", "--format", "json", DATABASE_URL="sqlite:///demo.db")
     assert done.returncode == 0, done.stderr
     report = json.loads(done.stdout)
-    assert (report["summary"]["executions"], report["summary"]["open"]) == (14, 0)
+    assert (report["summary"]["executions"], report["summary"]["open"]) == (11, 0)
     assert report["summary"]["by_outcome"]["alerted"] == 2
     hostile = report["lines"][-1]["execution"]["command"]
     assert "\x1b[31m" in hostile

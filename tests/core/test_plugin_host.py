@@ -334,3 +334,32 @@ def test_of_two_plugins_with_one_command_the_first_has_it(install):
     host = PluginHost.load()
     assert host.commands["both"].target == "acme:app"
     assert "which another plugin has added already" in listed(host, "bcme")[0].problem
+
+
+def with_demo(body: str) -> str:
+    """A sound plugin whose hook for a demo has this body."""
+    imports = "from checking_core import Command, Demo"
+    return f"{acme()}\n{imports}\n\n@hookimpl\ndef checking_demo():\n    {body}\n"
+
+
+def test_a_plugin_tells_what_it_can_show_without_importing_it(install):
+    install(with_demo('return Demo("nowhere_to_be_found:shown", Command("nowhere:record", "Record it."))'))
+    demo = PluginHost.load(only="acme").demos["acme"]
+    assert (demo.target, demo.record.target) == ("nowhere_to_be_found:shown", "nowhere:record")
+
+
+@pytest.mark.parametrize(
+    ("body", "problem"),
+    [
+        ("return 'acme:shown'", "returns no Demo with a target"),
+        ("return Demo('no target')", "returns no Demo with a target"),
+        ("return Demo('acme:shown', 'acme:record')", "a record that is no Command"),
+        ("return Demo('acme:shown', Command('no target', 'x'))", "a record that is no Command"),
+        ("raise SystemExit(3)", "fails in checking_demo"),
+    ],
+)
+def test_a_plugin_with_a_demo_that_cannot_be_used_is_broken(body, problem, install):
+    install(with_demo(body))
+    (plugin,) = listed(PluginHost.load(), "acme")
+    assert plugin.state is PluginState.BROKEN
+    assert problem in plugin.problem

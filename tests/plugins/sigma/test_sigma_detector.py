@@ -2,92 +2,26 @@
 
 from __future__ import annotations
 
-import json
-from datetime import UTC, datetime, timedelta
-from pathlib import Path
-from typing import Any
+from datetime import timedelta
 
 import pytest
 
 from checking_core.contracts import (
     Answer,
-    DetectionResult,
     EvidenceKind,
     MatchTier,
     Outcome,
     Reason,
-    canonical_config,
 )
 from checking_core.errors import ConfigurationError
 from checking_core.plugin import PluginHost
-from checking_core.settings import BackendSettings, WorkerSettings
-from checking_core.testing import ENDED, STARTED, a_task
+from checking_core.settings import BackendSettings
+from checking_core.testing import STARTED, a_task
 from checking_core.worker.run_task import run_task
-from checking_plugin_sigma.detector import SigmaDetector
 from checking_plugin_sigma.settings import SigmaSettings
 
 from .rules_and_events import ID, rule_text
-
-WORKER = WorkerSettings(jitter_min=0, jitter_max=0, max_retries=0, retry_delay=0)
-SYSMON, SECURITY = "Microsoft-Windows-Sysmon/Operational", "Security"
-COMMAND = "rundll32.exe comsvcs.dll MiniDump 624 out.dmp full"
-CREATION = {"product": "windows", "category": "process_creation"}
-LSASS = rule_text({"CommandLine|contains": "MiniDump"}, title="LSASS dump", logsource=CREATION)
-
-
-def start(seconds: float = 0, **fields: Any) -> dict[str, Any]:
-    """The start of the execution's process, so many seconds after the execution's."""
-    moment = (STARTED + timedelta(seconds=seconds)).astimezone(UTC).replace(tzinfo=None)
-    return {
-        "Channel": SYSMON,
-        "EventID": 1,
-        "Computer": "WS01.corp.example",
-        "UtcTime": moment.isoformat(sep=" ", timespec="milliseconds"),
-        "Image": r"C:\Windows\System32\rundll32.exe",
-        "CommandLine": COMMAND,
-        "ProcessId": 4242,
-        "User": r"CORP\eve",
-    } | fields
-
-
-class Site:
-    """Rules and telemetry in a folder, and a detector over them."""
-
-    def __init__(self, folder: Path) -> None:
-        self.rules, self.log = folder / "rules", folder / "log.jsonl"
-        self.rules.mkdir()
-        self.cache = folder / "cache"
-        self.log.touch()
-        self.rule(LSASS, "lsass.yml")
-
-    def rule(self, text: str, name: str) -> None:
-        (self.rules / name).write_text(text, encoding="utf-8")
-
-    def write(self, *events: dict[str, Any]) -> None:
-        with self.log.open("a", encoding="utf-8") as file:
-            file.writelines(json.dumps(event) + "\n" for event in events)
-
-    def detector(self, **settings: Any) -> SigmaDetector:
-        told = {"events": (str(self.log),), "rules": self.rules, "cache": self.cache} | settings
-        return SigmaDetector("sigma", SigmaSettings(**told))
-
-
-@pytest.fixture
-def site(tmp_path: Path) -> Site:
-    return Site(tmp_path)
-
-
-async def ask(detector: SigmaDetector, *, now: datetime | None = None, **task: Any) -> DetectionResult:
-    detector.clock = lambda: now or ENDED + timedelta(seconds=1300)
-    config = canonical_config(task.pop("detection_config", {"sigma": "lsass.yml"}))
-    found = await run_task(detector, a_task(detection_config=config, **task), WORKER)
-    await detector.close()
-    return found
-
-
-def evidence_of(result: DetectionResult):
-    (record,) = result.parsed_results.evidence
-    return record
+from .site import COMMAND, CREATION, LSASS, SECURITY, SYSMON, WORKER, ask, evidence_of, start
 
 
 async def test_a_hit_of_the_execution_is_matched_with_all_that_proves_it(site):
@@ -141,6 +75,7 @@ async def test_a_rule_may_be_named_or_written_in_every_way(site, config):
         ({"sigma": "../../etc/secret.yml"}, Reason.QUERY_INVALID, "holds no"),
         ({"sigma": "title: x\ndetection: {}"}, Reason.NOT_CONVERTIBLE, "log source"),
         ({"sigma": rule_text({"A|expand": "%x%"})}, Reason.NOT_CONVERTIBLE, "no values are given"),
+        ({"sigma": "attack.t1566"}, Reason.QUERY_INVALID, "no rule of the folder has the tag attack.t1566"),
         ({"query": "{Computer: '${agent_host}'}"}, Reason.QUERY_INVALID, "quotes"),
     ],
 )
@@ -248,33 +183,6 @@ async def test_the_times_of_a_collector_that_its_file_contradicts_are_unknown(si
     site.write(start(UtcTime=None, **{"@timestamp": wrong}), lying, start(0, CommandLine="whoami", ProcessId=1))
     result = await ask(site.detector())
     assert (result.outcome, result.rule) == (Outcome.INCONCLUSIVE, Answer.UNKNOWN)
-
-
-RECORDED = {"UtcTime": "2020-10-18 23:50:05.910", "Computer": "WORKSTATION5"}
-TARGET = {"sigma": "lsass.yml", "target": {"host": "workstation5"}}
-
-
-async def test_a_recording_is_replayed_onto_the_execution_and_says_so(site):
-    site.write(start(**RECORDED | {"UtcTime": "2020-10-18 23:50:04.910"}, CommandLine="x"), start(**RECORDED))
-    assert (await ask(site.detector(), detection_config=TARGET)).reason is Reason.SOURCE_SILENT
-    result = await ask(site.detector(replay=True), detection_config=TARGET)
-    record = evidence_of(result)
-    assert (result.outcome, record.event_at) == (Outcome.MATCHED, STARTED + timedelta(seconds=1))
-    assert record.fields["sigma"]["replayed"]["recorded_at"] == "2020-10-18T23:50:05.910000+00:00"
-    own = await ask(site.detector(), detection_config=TARGET | {"replay": True})
-    assert own.outcome is Outcome.MATCHED
-
-
-async def test_two_executions_share_no_answer_about_a_replayed_recording(site):
-    site.write(start(**RECORDED))
-    detector = site.detector(replay=True)
-    later = STARTED + timedelta(minutes=3)
-    found = [
-        await run_task(detector, a_task(1, detection_config=TARGET), WORKER),
-        await run_task(detector, a_task(2, detection_config=TARGET, started_at=later, finished_at=later), WORKER),
-    ]
-    await detector.close()
-    assert [evidence_of(result).event_at for result in found] == [STARTED, later]
 
 
 async def test_what_is_written_after_a_look_is_seen_by_the_next(site):

@@ -40,12 +40,15 @@ if TYPE_CHECKING:
     from checking_core.plugin import (
         BaseWorker,
         Command,
+        Demo,
+        DemoRequest,
         Finding,
         Health,
         Rule,
         SearchAnswer,
         SearchDetector,
         SearchRequest,
+        Shown,
         hookimpl,
     )
     from checking_core.worker.check_once import Checked, check
@@ -62,6 +65,8 @@ __all__ = [
     "Checked",
     "CheckingError",
     "Command",
+    "Demo",
+    "DemoRequest",
     "DetectionConfig",
     "DetectionError",
     "DetectionResult",
@@ -86,6 +91,7 @@ __all__ = [
     "SearchAnswer",
     "SearchDetector",
     "SearchRequest",
+    "Shown",
     "Timing",
     "check",
     "hookimpl",

@@ -34,7 +34,7 @@ app = App(
 _VERBS = {
     "audit": "Who changed what.",
     "check": "Ask one backend once what it saw of one execution: neither server nor database is needed.",
-    "demo": "A bundled operation through the whole engine, on nothing but this machine.",
+    "demo": "Operations through the whole engine, on nothing but this machine.",
     "explain": "Why a check has the verdict it has, and what would change it.",
     "ingest": "Feed it what the red team did: Caldera messages, operations or reports.",
     "report": "What the defenders saw of an operation.",
@@ -59,6 +59,8 @@ for _name, _help in _GROUPS.items():
 def _add_commands_of_plugins(words: Sequence[str]) -> None:
     """Plugins are loaded only for a first word that is none of ours, or for the list of all."""
     first = next((word for word in words if not word.startswith("-")), None)
+    if first == "demo":
+        _add_recorders()
     if first in _VERBS or first in _GROUPS or "--version" in words:
         return
     from checking_core.plugin import PluginHost
@@ -67,6 +69,14 @@ def _add_commands_of_plugins(words: Sequence[str]) -> None:
     for name, command in (commands if first in commands else PluginHost.load().commands).items():
         if name not in app:
             app.command(command.target, name=name, help=command.help)
+
+
+def _add_recorders() -> None:
+    from checking_core.plugin import PluginHost
+
+    for demo in PluginHost.load().demos.values():
+        if demo.record is not None and "record" not in app["demo"]:
+            app["demo"].command(demo.record.target, name="record", help=demo.record.help)
 
 
 def main() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from checking_core import Command, hookimpl
+from checking_core import Command, Demo, hookimpl
 from checking_plugin_sigma.detector import SigmaDetector
 
 
@@ -16,3 +16,12 @@ def checking_detectors() -> list[type[SigmaDetector]]:
 def checking_commands() -> dict[str, Command]:
     """The commands that this plugin adds."""
     return {"sigma": Command("checking_plugin_sigma.commands:app", "Sigma rules over telemetry in files.")}
+
+
+@hookimpl
+def checking_demo() -> Demo:
+    """What ``checking demo`` shows with this plugin."""
+    return Demo(
+        "checking_plugin_sigma.demo:shown",
+        Command("checking_plugin_sigma.commands:record_steps", "Record an operation of your own."),
+    )

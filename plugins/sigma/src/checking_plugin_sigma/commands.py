@@ -26,7 +26,7 @@ from checking_plugin_sigma.settings import zone_of
 from checking_plugin_sigma.survey import layer_of, survey
 from checking_plugin_sigma.tables import console, show_survey, show_trials
 
-__all__ = ["app"]
+__all__ = ["app", "record_steps"]
 
 app = App(name="sigma", help="Sigma rules over telemetry in files.", help_format="plaintext")
 
@@ -124,7 +124,6 @@ def convert_rule(
     return 0
 
 
-@app.command(name="record")
 def record_steps(
     *,
     steps: Annotated[Path, Parameter(help="YAML file of what to do.")],
@@ -133,7 +132,7 @@ def record_steps(
     host: Annotated[str | None, Parameter(help="What to call this host in the recording.")] = None,
     folder: Annotated[Path, Parameter(help="Folder that the commands run in.")] = Path("/"),
 ) -> int:
-    """Carry out commands on this host, and record them: as a red team would tell, and as a sensor would.
+    """Carry out commands on this host, and record them for a demo: as a red team would tell, and as a sensor would.
 
     Needs Linux, and no privileges beyond those of the commands.
     """

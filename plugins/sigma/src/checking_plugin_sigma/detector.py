@@ -100,11 +100,12 @@ class SigmaDetector(SearchDetector):
     def _dated(self, task: DetectionTask) -> DetectionTask:
         """A replayed recording is dated by the execution, so that no other execution may share an answer about it."""
         config = SigmaConfig.model_validate(task.detection_config)
-        if not (self.settings.replay if config.replay is None else config.replay):
+        own = self.settings
+        if not (own.replay or own.replay_onto is not None if config.replay is None else config.replay):
             return task
         context = task.execution_context
         begun = context.started_at or context.started_at_least or context.agent_reported_time or self.clock()
-        onto = config.replay_onto or begun
+        onto = config.replay_onto or own.replay_onto or begun
         dated = {**task.detection_config, "replay": True, "replay_onto": onto.isoformat()}
         return msgspec.structs.replace(task, detection_config=dated)
 
@@ -132,9 +133,10 @@ class SigmaDetector(SearchDetector):
 
     def _evaluated(self, request: SearchRequest) -> SearchAnswer:
         rules, words = self._asked(request.query)
+        files = _files(request.config)
         shift = self._shift(request.config)
         window = shifted(request.window, shift or timedelta(0))
-        found = actions_of(self._telemetry.hits(rules))
+        found = actions_of(self._telemetry.hits(rules, files))
         records = [
             record_of(action, request.ask, moment, shift)
             for action in found
@@ -143,7 +145,7 @@ class SigmaDetector(SearchDetector):
         return SearchAnswer(
             records=records,
             complete=len(records) <= request.limit,
-            query_sent=f"Sigma over {len(self._telemetry.files())} files: {words}",
+            query_sent=f"Sigma over {len(self._telemetry.files(files))} files{_replayed(shift)}: {words}",
             messages=tuple(self._telemetry.problems(rules)),
         )
 
@@ -158,12 +160,12 @@ class SigmaDetector(SearchDetector):
     def _shift(self, config: DetectionConfig) -> timedelta | None:
         """From the first event of the recording to the moment that it is replayed onto."""
         onto = config.replay_onto if isinstance(config, SigmaConfig) else None
-        first = self._telemetry.reported(None).first if onto else None
+        first = self._telemetry.reported(None, _files(config)).first if onto else None
         return onto - first if onto is not None and first is not None else None
 
     def _silences(self, subject: Subject) -> dict[Ask, Reason]:
         """For each question why its rules could not have hit anything, if they could not."""
-        reported = self._telemetry.reported(subject.identity.host)
+        reported = self._telemetry.reported(subject.identity.host, _files(subject.config))
         window = shifted(subject.windows.accepted, self._shift(subject.config) or timedelta(0))
         found: dict[Ask, Reason] = {}
         for ask in (Ask.RULE, Ask.TELEMETRY):
@@ -172,6 +174,14 @@ class SigmaDetector(SearchDetector):
                 reason = _silence(reported, self._asked(query)[0], window)
                 found |= {ask: reason} if reason else {}
         return found
+
+
+def _files(config: DetectionConfig) -> str | None:
+    return config.files if isinstance(config, SigmaConfig) else None
+
+
+def _replayed(shift: timedelta | None) -> str:
+    return "" if shift is None else f", recorded {timedelta(seconds=round(shift.total_seconds()))} earlier"
 
 
 _WILDCARD = re.compile(r"[*?\\]")

@@ -69,13 +69,12 @@ def record_of(action: Sequence[Hit], ask: Ask, moment: datetime | None, shift: t
 def match_of(record: Mapping[str, Any]) -> Match | Event:
     """The record in core's words: a match, or an event where the raw trace was asked for."""
     rule = record["rule"]
-    author = f" (rule by {rule['author']})" if rule["author"] else ""
     happened = record["happened_at"]
     shown = {name: record[name] for name in _SHOWN if record.get(name)}
     kind = Event if record["ask"] in (Ask.TELEMETRY, Ask.ALIVE) else Match
     return kind(
         id=record["id"],
-        title=f"{rule['title']}{author}",
+        title=_credited(rule) if kind is Match else record["command"] or rule["title"],
         hosts=_some(record["host"]),
         users=_some(record["user"]),
         pid=_number(record["process_id"]),
@@ -88,6 +87,10 @@ def match_of(record: Mapping[str, Any]) -> Match | Event:
         event_at=datetime.fromisoformat(happened) if happened else None,
         fields={**record["fields"], "sigma": {"rule": rule, **shown}},
     )
+
+
+def _credited(rule: Mapping[str, Any]) -> str:
+    return f"{rule['title']} (rule by {rule['author']})" if rule["author"] else str(rule["title"])
 
 
 _SHOWN = ("file", "line", "channel", "event_id", "sha256", "recorded_again_at", "replayed")

@@ -70,6 +70,9 @@ class SigmaSettings(BaseSettings):
         default=None, description="Zone of times that are written without one; unset: they are unknown"
     )
     replay: bool = Field(default=False, description="Shift recordings onto the time of each execution")
+    replay_onto: AwareDatetime | None = Field(
+        default=None, description="Shift recordings so that their first event is at this moment, for all executions"
+    )
     logsources: dict[str, NamedLogsource] = Field(
         default={}, description="Log sources of files by pattern, as JSON, where events do not tell"
     )
@@ -82,10 +85,11 @@ class SigmaSettings(BaseSettings):
 class SigmaConfig(DetectionConfig):
     """The common keys, and how a recording is dated.
 
-    ``replay`` overrules the setting; ``replay_onto`` is the moment onto which the first event is shifted, in place of
-    the execution's start.
+    ``replay`` overrules the settings; ``replay_onto`` is the moment onto which the first event is shifted, in place of
+    the setting or else the execution's start. ``files`` is a pattern over names: only those files are asked.
     """
 
+    files: str | None = None
     replay: bool | None = None
     replay_onto: AwareDatetime | None = None
 

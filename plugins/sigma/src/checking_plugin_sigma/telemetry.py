@@ -11,6 +11,7 @@ import threading
 from collections import Counter, OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta, tzinfo
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 from checking_core.errors import BackendUnreachableError
@@ -118,8 +119,11 @@ class Telemetry:
         known = utc_of(hit.event.fields)
         return known if known or hit.path in self._contradicted else collected_of(hit.event.fields, self._zone)
 
-    def files(self) -> list[Path]:
+    def files(self, only: str | None = None) -> list[Path]:
         """The files there are now.
+
+        Args:
+            only: a pattern over their names.
 
         Raises:
             BackendUnreachableError: there is none.
@@ -127,16 +131,20 @@ class Telemetry:
         found = files_of(self._places)
         if not found:
             raise BackendUnreachableError("CHECKING_SIGMA_EVENTS names no file that exists")
-        return found
+        asked = [path for path in found if only is None or fnmatchcase(path.name, only)]
+        if not asked:
+            raise BackendUnreachableError(f"CHECKING_SIGMA_EVENTS names no file that is called {only}")
+        return asked
 
-    def hits(self, rules: Sequence[Rule]) -> list[Hit]:
-        """Every hit of some rules, in all that was ever read.
+    def hits(self, rules: Sequence[Rule], only: str | None = None) -> list[Hit]:
+        """Every hit of some rules, in all that was ever read of the files of these names.
 
         Raises:
             BackendUnreachableError: a file cannot be read, or there are more hits than can be kept.
         """
         question = self._question(rules)
-        for path in self.files():
+        files = self.files(only)
+        for path in files:
             self._count(path)
             if question.scanner.is_replaced(path):
                 question.hits.pop(path, None)
@@ -147,15 +155,17 @@ class Telemetry:
                 if len(found) > _MOST_HITS:
                     raise BackendUnreachableError(f"the rules hit more than {_MOST_HITS:,} events of {path.name}")
             question.hits.setdefault(path, []).extend(found)
-        return [hit for hits in question.hits.values() for hit in hits]
+        kept = set(files) if only is not None else question.hits.keys()
+        return [hit for path, hits in question.hits.items() if path in kept for hit in hits]
 
-    def reported(self, host: HostNames | None) -> Reported:
-        """What a host reported; all hosts together for ``None``."""
-        for path in self.files():
+    def reported(self, host: HostNames | None, only: str | None = None) -> Reported:
+        """What a host reported in the files of these names; all hosts together for ``None``."""
+        files = self.files(only)
+        for path in files:
             self._count(path)
         found = Reported()
-        for path, by_host in self._reported.items():
-            for name, one in by_host.items():
+        for path in self._reported if only is None else files:
+            for name, one in self._reported[path].items():
                 if host is None or host.place_of((name,) if name else ()) is not Place.OTHER:
                     found.add(one, trusting=path not in self._contradicted)
         return found

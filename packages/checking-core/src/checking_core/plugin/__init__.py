@@ -2,6 +2,7 @@
 
 from checking_core.plugin.base import BaseWorker, Health, Look, NoSettings
 from checking_core.plugin.commands import Command
+from checking_core.plugin.demo import Demo, DemoRequest, Shown
 from checking_core.plugin.detector import SearchDetector
 from checking_core.plugin.finding import Finding
 from checking_core.plugin.hookspecs import GROUP, hookimpl, hookspec
@@ -13,6 +14,8 @@ __all__ = [
     "GROUP",
     "BaseWorker",
     "Command",
+    "Demo",
+    "DemoRequest",
     "Finding",
     "Health",
     "Look",
@@ -25,6 +28,7 @@ __all__ = [
     "SearchAnswer",
     "SearchDetector",
     "SearchRequest",
+    "Shown",
     "hookimpl",
     "hookspec",
 ]

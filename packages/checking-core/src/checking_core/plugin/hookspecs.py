@@ -10,6 +10,7 @@ import pluggy
 if TYPE_CHECKING:
     from checking_core.plugin.base import BaseWorker
     from checking_core.plugin.commands import Command
+    from checking_core.plugin.demo import Demo
 
 __all__ = ["GROUP", "PROJECT", "HookSpecs", "hookimpl", "hookspec"]
 
@@ -36,3 +37,7 @@ class HookSpecs:
 
         They are told, not imported: whatever they need is loaded when one of them runs.
         """
+
+    @hookspec
+    def checking_demo(self) -> Demo:  # type: ignore[empty-body]
+        """What ``checking demo`` can show with this plugin."""

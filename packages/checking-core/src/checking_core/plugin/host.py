@@ -15,9 +15,10 @@ from checking_core.contracts import DetectionConfig
 from checking_core.errors import ConfigurationError
 from checking_core.plugin.base import BaseWorker
 from checking_core.plugin.commands import Command
+from checking_core.plugin.demo import Demo
 from checking_core.plugin.detector import SearchDetector
 from checking_core.plugin.hookspecs import GROUP
-from checking_core.plugin.loader import BrokenPluginError, foreign, load_commands, load_detectors
+from checking_core.plugin.loader import BrokenPluginError, foreign, load_commands, load_demo, load_detectors
 from checking_core.settings import BackendSettings, BackendsSettings
 
 __all__ = ["PluginHost", "PluginInfo", "PluginState", "plain_backend"]
@@ -48,6 +49,7 @@ class PluginHost:
         plugins: every installed plugin, the broken ones too.
         detectors: detector classes by platform.
         commands: what plugins add to the command line, by name.
+        demos: what plugins can show by themselves, by name of the plugin.
     """
 
     def __init__(
@@ -55,10 +57,12 @@ class PluginHost:
         plugins: Sequence[PluginInfo],
         detectors: Mapping[str, type[BaseWorker]],
         commands: Mapping[str, Command] | None = None,
+        demos: Mapping[str, Demo] | None = None,
     ) -> None:
         self.plugins = tuple(plugins)
         self.detectors = dict(detectors)
         self.commands = dict(commands or {})
+        self.demos = dict(demos or {})
 
     @classmethod
     def load(cls, *, only: str | None = None) -> PluginHost:
@@ -66,6 +70,7 @@ class PluginHost:
         plugins: list[PluginInfo] = []
         detectors: dict[str, type[BaseWorker]] = {}
         commands: dict[str, Command] = {}
+        demos: dict[str, Demo] = {}
         entries = entry_points(group=GROUP) if only is None else entry_points(group=GROUP, name=only)
         for entry in sorted(entries, key=_precedence):
             distribution, version = (entry.dist.name, entry.dist.version) if entry.dist else ("unknown", "unknown")
@@ -74,14 +79,16 @@ class PluginHost:
                 _refuse_second(entry, plugins)
                 found = load_detectors(entry, detectors)
                 added = load_commands(entry, commands)
+                demo = load_demo(entry)
             except BrokenPluginError as error:
                 broken = msgspec.structs.replace(info, state=PluginState.BROKEN, problem=str(error))
                 plugins.append(broken)
                 continue
             detectors.update(found)
             commands.update(added)
+            demos.update({entry.name: demo} if demo else {})
             plugins.append(msgspec.structs.replace(info, detectors=tuple(found)))
-        return cls(plugins, detectors, commands)
+        return cls(plugins, detectors, commands, demos)
 
     def backends(self, settings: BackendsSettings, *, bare: bool = False) -> dict[str, BackendSettings]:
         """The configured backends; where none is configured, one for each installed detector, of its own name.

@@ -19,9 +19,10 @@ from checking_core.contracts import Ask, DetectionConfig
 from checking_core.errors import CheckingError
 from checking_core.plugin.base import BaseWorker
 from checking_core.plugin.commands import Command
+from checking_core.plugin.demo import Demo
 from checking_core.plugin.hookspecs import PROJECT, HookSpecs
 
-__all__ = ["BrokenPluginError", "foreign", "load_commands", "load_detectors", "problem_of"]
+__all__ = ["BrokenPluginError", "foreign", "load_commands", "load_demo", "load_detectors", "problem_of"]
 
 _PLATFORM = re.compile(r"[a-z0-9_-]{1,40}")
 _COMMAND = re.compile(r"[a-z][a-z0-9-]{0,39}")
@@ -77,12 +78,34 @@ def load_commands(entry: EntryPoint, taken: Container[str]) -> dict[str, Command
         for name, command in commands.items():
             if not (isinstance(name, str) and _COMMAND.fullmatch(name)):
                 raise BrokenPluginError("checking_commands has a name that is not made of a-z, 0-9 and -")
-            if not (isinstance(command, Command) and _TARGET.fullmatch(command.target)):
+            if not _is_command(command):
                 raise BrokenPluginError(f"the command {name} is no Command with a target module:name")
             if name in taken:
                 raise BrokenPluginError(f"adds the command {name}, which another plugin has added already")
             found[name] = command
     return found
+
+
+def load_demo(entry: EntryPoint) -> Demo | None:
+    """Import a plugin and ask it what it can show.
+
+    Raises:
+        BrokenPluginError: it cannot be used, for whatever reason.
+    """
+    module = foreign("cannot be imported", entry.load)
+    told = foreign("fails in checking_demo", _registered(module).hook.checking_demo)
+    if not told:
+        return None
+    demo = told[0]
+    if not (isinstance(demo, Demo) and _TARGET.fullmatch(demo.target)):
+        raise BrokenPluginError("checking_demo returns no Demo with a target module:name")
+    if demo.record is not None and not _is_command(demo.record):
+        raise BrokenPluginError("checking_demo has a record that is no Command with a target module:name")
+    return demo
+
+
+def _is_command(value: Any) -> bool:
+    return isinstance(value, Command) and _TARGET.fullmatch(value.target) is not None
 
 
 def _registered(module: Any) -> pluggy.PluginManager:

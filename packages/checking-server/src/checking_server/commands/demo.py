@@ -1,18 +1,27 @@
-"""``checking demo``: a bundled operation through the whole engine, on nothing but this machine."""
+"""``checking demo``: operations through the whole engine, on nothing but this machine."""
 
 from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
+from importlib import import_module
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, cast
+from uuid import UUID
 
+import msgspec
 from cyclopts import Parameter
 from pydantic import SecretStr
 from rich.console import Console
 
 from checking_core import log
+from checking_core.contracts import Met
+from checking_core.contracts.detection_config import TimingOverride
+from checking_core.errors import ConfigurationError
+from checking_core.plugin import DemoRequest, PluginHost, Shown
+from checking_core.report import OperationReport
 from checking_core.report.words import short_id
 from checking_core.settings import (
     BackendSettings,
@@ -31,73 +40,132 @@ from checking_server.commands.explain import show_explained
 from checking_server.commands.ingest import carry_out
 from checking_server.commands.report_table import show
 from checking_server.commands.terminal import say, terminal
+from checking_server.engine import Engine
 from checking_server.feed import Feed
 from checking_server.flow.explain import explain
 from checking_server.flow.report import report
+from checking_server.readers.files import RawMessage
 from checking_server.roles import Role
 from checking_server.settings import ApiSettings, FlowSettings
 
 __all__ = ["demo"]
 
 _PREFIX = "CHECKING_DEMO_"
+_AT_ONCE = TimingOverride(settle=0, deadline=3, poll_interval=1)
+_PATIENCE = 8.0
+"""Seconds: what is not there by then never comes, for all of it is recorded or played."""
+_INSTALL = "pip install checking-plugin-sigma"
 
 
 async def demo(
     *,
+    datasets: Annotated[Path | None, Parameter(help="Show the attacks of this clone of Security-Datasets.")] = None,
+    rules: Annotated[Path | None, Parameter(help="Sigma rules to judge them by, such as a clone of SigmaHQ.")] = None,
     keep: Annotated[Path | None, Parameter(help="Keep the database in this file, for checking report.")] = None,
 ) -> int:
-    """Run a bundled operation through the whole engine and print what the defenders saw of it.
+    """Run operations through the whole engine and print what the defenders saw of them.
 
-    Fifteen messages of a red team's tool, ten expectations, two mock backends, SQLite and the in-process transport:
-    blocked, alerted, matched, logged, missed, late, inconclusive, each for its reason, and one of them explained. Takes
-    about ten seconds and leaves nothing behind.
+    The first was really carried out: Sigma rules are evaluated over what it left in the logs. The second is played by
+    mock backends, for what no recording can show: blocked, alerted, late, backends that are away or let nobody in.
+    SQLite and the in-process transport; takes about ten seconds and leaves nothing behind.
     """
-    with tempfile.TemporaryDirectory(prefix="checking-demo-") as folder:
-        await _run(_settings(keep or Path(folder) / "demo.db"))
+    host = PluginHost.load()
     console = terminal()
-    say(console, f"The files behind this: {Path(bundle.__file__).parent}")
+    with tempfile.TemporaryDirectory(prefix="checking-demo-") as folder:
+        request = DemoRequest(folder=Path(folder), ended=datetime.now(UTC), datasets=datasets, rules=rules)
+        operations = [*_recorded(host, request), *([] if datasets or rules else [_played(request.ended)])]
+        if len(operations) == 1 and not (datasets or rules):
+            say(console, f"An operation that was really carried out is shown as well with: {_INSTALL}")
+            console.print()
+        await _run(_settings(keep or Path(folder) / "demo.db", operations), host, operations)
+    if not (datasets or rules):
+        say(console, f"The files behind the played one: {Path(bundle.__file__).parent}")
     if keep is not None:
-        say(console, f"This report again: CHECKING_DATABASE_URL=sqlite:///{keep} checking report latest")
+        say(console, f"The newest report again: CHECKING_DATABASE_URL=sqlite:///{keep} checking report latest")
         say(console, f"Any other step explained: CHECKING_DATABASE_URL=sqlite:///{keep} checking explain latest STEP")
     say(console, "Your own operation: checking ingest FILE --expectations FILE, then checking report latest")
     return 0
 
 
-async def _run(settings: Settings) -> None:
+def _recorded(host: PluginHost, request: DemoRequest) -> Iterator[Shown]:
+    """What the installed plugins have to show."""
+    for demo in host.demos.values():
+        module, _, name = demo.target.partition(":")
+        yield cast("Shown", getattr(import_module(module), name)(request))
+    if not host.demos and (request.datasets or request.rules):
+        raise ConfigurationError(f"--datasets and --rules need a plugin that evaluates rules: {_INSTALL}")
+
+
+def _played(ended: datetime) -> Shown:
+    return Shown(
+        platform="mock",
+        messages=bundle.messages(ended),
+        expectations=bundle.expectations(),
+        settings={"SCENARIO": str(bundle.scenario())},
+        remark="Played by two mock backends, for what no recording can show.",
+    )
+
+
+async def _run(settings: Settings, host: PluginHost, operations: Sequence[Shown]) -> None:
     log.configure(settings.log.level, settings.log.format, settings.log.file)
-    progress = Console(stderr=True)
-    async with open_engine(settings, frozenset(Role)) as engine:
-        feed = Feed(engine.accept, settings.flow.batch_size)
+    progress, console = Console(stderr=True), terminal()
+    async with open_engine(settings, frozenset(Role), host) as engine:
         async with engine.running():
-            await feed.take(bundle.messages(datetime.now(UTC)))
-            await carry_out(engine, list(feed.operations), progress, wait=True)
-        await _show(engine.store, terminal())
+            feeds = [await _fed(engine, shown, settings.flow.batch_size) for shown in operations]
+            await carry_out(engine, [operation for feed in feeds for operation in feed.operations], progress, wait=True)
+        for shown, feed in zip(operations, feeds, strict=True):
+            say(console, shown.remark, "dim")
+            for problem in feed.rejected:
+                say(console, problem, "red")
+            for operation in feed.operations:
+                await _show(engine.store, operation, console)
 
 
-async def _show(store: Store, console: Console) -> None:
-    """The report, and of the first check that came near its alert everything that is known."""
-    found = await report(store, "latest")
+async def _fed(engine: Engine, shown: Shown, batch_size: int) -> Feed:
+    feed = Feed(engine.accept, batch_size)
+    numbered = enumerate(shown.messages, 1)
+    await feed.take(RawMessage(msgspec.json.encode(told), f"demo:{number}") for number, told in numbered)
+    return feed
+
+
+async def _show(store: Store, operation: UUID, console: Console) -> None:
+    """The report, and of the check that is most worth it everything that is known."""
+    found = await report(store, str(operation))
     show(found, console)
-    near = next(line.check for line in found.lines if line.check is not None and line.check.near_misses)
-    console.print()
-    say(console, f"One verdict explained: checking explain {short_id(near)}", "dim")
-    console.print()
-    show_explained(await explain(store, str(near.id)), console)
+    if told := _telling(found):
+        console.print()
+        say(console, f"One verdict explained: checking explain {told}", "dim")
+        console.print()
+        show_explained(await explain(store, told), console)
     console.print()
 
 
-def _settings(database: Path) -> Settings:
+def _telling(found: OperationReport) -> str | None:
+    """The first check that does not meet what is wanted, and says why: by what came near, or by what is there."""
+    missed = [line.check for line in found.lines if line.check is not None and line.check.met is Met.NO]
+    return next((short_id(check) for check in missed if check.near_misses or check.evidence), None)
+
+
+def _settings(database: Path, operations: Sequence[Shown]) -> Settings:
     """Everything said, nothing read from the environment: the demo is the same on every machine."""
-    os.environ[f"{_PREFIX}SCENARIO"] = str(bundle.scenario())
-    backend = BackendSettings(plugin="mock", env_prefix=_PREFIX)
     return Settings(
         database=DatabaseSettings(url=SecretStr(f"sqlite:///{database}")),
         broker=BrokerSettings(url=None),
         topology=TopologySettings(),
-        backends=BackendsSettings(backends=dict.fromkeys(bundle.BACKENDS, backend)),
-        plan=PlanSettings(expectations=(str(bundle.expectations()),)),
+        backends=BackendsSettings(backends=_backends(operations)),
+        plan=PlanSettings(expectations=tuple(str(shown.expectations) for shown in operations)),
         worker=WorkerSettings(),
-        flow=FlowSettings(),
+        flow=FlowSettings(patience=_PATIENCE),
         api=ApiSettings(),
         log=LogSettings(level="ERROR"),
     )
+
+
+def _backends(operations: Sequence[Shown]) -> dict[str, BackendSettings]:
+    backends: dict[str, BackendSettings] = {}
+    for shown in operations:
+        prefix = f"{_PREFIX}{shown.platform.upper()}_"
+        os.environ.update({f"{prefix}{name}": value for name, value in shown.settings.items()})
+        backend = BackendSettings(plugin=shown.platform, env_prefix=prefix, timing=_AT_ONCE)
+        backends |= dict.fromkeys(bundle.BACKENDS if shown.platform == "mock" else (shown.platform,), backend)
+    return backends

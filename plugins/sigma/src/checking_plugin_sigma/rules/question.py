@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 import yaml
 
 from checking_core.contracts import Reason
+from checking_core.contracts.technique import current_technique, lineage_of
 from checking_core.errors import ConfigurationError, FatalDetectionError, QueryInvalidError
 from checking_plugin_sigma.rules.cache import RuleCache
 from checking_plugin_sigma.rules.load import load_rules, rules_of_text, stamp_of
@@ -17,6 +19,7 @@ from checking_plugin_sigma.rules.model import ANY, Rule, RuleSet
 
 __all__ = ["Library"]
 
+_TECHNIQUE = re.compile(r"attack\.(t\d{4}(?:\.\d{3})?)", re.IGNORECASE)
 _INLINE = "the check"
 _QUERY = {"title": "query", "logsource": {"category": ANY}}
 
@@ -53,9 +56,9 @@ class Library:
         """The rules that a check means.
 
         Args:
-            question: a rule written out, or text: YAML of one, the path of one in the folder, its id or title, or
-                else a query: a selection such as ``{Image|endswith: whoami}``, or words to look for in any field, which
-                they certainly are within quotes.
+            question: a rule written out, or text: YAML of one, the path of one in the folder, its id or title, the tag
+                of a technique (``attack.t1003`` means its sub-techniques too), or else a query: a selection such as
+                ``{Image|endswith: whoami}``, or words to look for in any field, which they certainly are within quotes.
 
         Raises:
             QueryInvalidError: it means no rule.
@@ -64,17 +67,29 @@ class Library:
         if not isinstance(question, str):
             return self._usable(self._written_out(yaml.safe_dump(dict(question), allow_unicode=True)))
         text = question.strip()
+        if tag := _TECHNIQUE.fullmatch(text):
+            return self._tagged(current_technique(tag[1]))
+        return self._usable(self._told(text))
+
+    def _told(self, text: str) -> RuleSet:
         told = _yaml(text)
         if isinstance(told, str) and text[:1] in ('"', "'"):
-            return self._usable(self._written_out(_as_rule([told])))
+            return self._written_out(_as_rule([told]))
         if (isinstance(told, dict) and "detection" in told) or "\n---" in text:
-            return self._usable(self._written_out(text))
+            return self._written_out(text)
         if isinstance(told, dict):
-            return self._usable(self._written_out(_as_rule(told)))
+            return self._written_out(_as_rule(told))
         if text.lower().endswith((".yml", ".yaml")):
-            return self._usable(self._of_file(text))
+            return self._of_file(text)
         named = self._named(text)
-        return self._usable(named if named.given else self._written_out(_as_rule([text])))
+        return named if named.given else self._written_out(_as_rule([text]))
+
+    def _tagged(self, technique: str) -> Sequence[Rule]:
+        """The rules of a technique. One of them that cannot be evaluated does not keep the others from it."""
+        found = [rule for rule in self.all().rules if any(technique in lineage_of(one) for one in rule.techniques)]
+        if not found:
+            raise QueryInvalidError(f"no rule of the folder has the tag attack.{technique.lower()}")
+        return found
 
     def _written_out(self, text: str) -> RuleSet:
         return rules_of_text(text, _INLINE, cache=self._cache, placeholders=self._placeholders)
