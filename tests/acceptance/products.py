@@ -1,0 +1,139 @@
+"""What each fake product holds of one operation, how it is asked, and what must come of it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple
+
+__all__ = ["PRODUCTS", "WANTED", "Execution", "Product", "executions_of", "expectations"]
+
+KEY = "of a fake"
+_RULE = "Identify active user"
+_SILENT_RULE = "Files listed"
+_NOISY_RULE = "Processes listed"
+_TIMES = {"before_reported_time": 30, "after_reported_time": 2, "settle": 0, "poll_interval": 1, "timeout": 5}
+
+WHEN = {
+    "user": {"command": "^whoami$"},
+    "accounts": {"technique": "T1087.001"},
+    "files": {"technique": "T1083"},
+    "processes": {"technique": "T1057"},
+    "time": {"technique": "T1124"},
+}
+WANTED = {"user": "alerted", "accounts": "logged", "files": "none", "processes": "no_alert", "time": "matched"}
+"""The outcome of each expectation, on every product."""
+
+
+class Execution(NamedTuple):
+    """What a product saw of one."""
+
+    host: str
+    command: str
+    pid: int
+    at: datetime
+
+
+class Product(NamedTuple):
+    """A fake.
+
+    Attributes:
+        app: import string of the fake.
+        settings: without their prefix, for its address.
+        records: what it holds of an operation.
+        asked: the sections of each expectation.
+    """
+
+    app: str
+    settings: Callable[[str], dict[str, str]]
+    records: Callable[[Sequence[Execution]], Any]
+    asked: Mapping[str, dict[str, Any]]
+
+
+def executions_of(messages: Sequence[str]) -> list[Execution]:
+    """The executions of messages, but for the cleanup."""
+    told = [one["execution"] for one in map(json.loads, messages) if one["message_type"] == "link_result"]
+    return [
+        Execution(one["agent_host"], one["plaintext_command"], one["pid"], datetime.fromisoformat(one["collect"]))
+        for one in told
+        if not one["cleanup"]
+    ]
+
+
+def expectations(deadline: float) -> dict[str, Any]:
+    """All products are asked everything; a no is a no after the deadline."""
+    asked = [
+        {"id": f"{name}-{product}", "when": when, "backend": product, **_TIMES, "deadline": deadline, **sections[name]}
+        for product, sections in ((product, one.asked) for product, one in PRODUCTS.items())
+        for name, when in WHEN.items()
+    ]
+    return {"version": 1, "expectations": asked}
+
+
+_ALERTS = ".internal.alerts-security.alerts-default-000001"
+_EVENTS = "logs-endpoint.events.process-default"
+_ALIVE = "logs-system.system-default"
+_EQL = "process where host.name == ${agent_host} and process.command_line like~ "
+
+
+def _trace(command: str) -> dict[str, Any]:
+    return {"telemetry": {"index": "logs-endpoint.*", "language": "eql", "query": f'{_EQL}"{command}"'}}
+
+
+_ELASTIC_ALIVE = {"alive": {"index": "logs-system.*", "query": "host.name: ${agent_host}"}}
+
+
+def _in_elastic(executions: Sequence[Execution]) -> dict[str, Any]:
+    """Events of some executions, an alert on one of them, the alert of another rule's host, and signs of life."""
+    seen = [one for one in executions if one.command.startswith(("whoami", "cut ", "date "))]
+    alerts = [_elastic_alert(one, _RULE) for one in executions if one.command == "whoami"]
+    alerts += [_elastic_alert(one._replace(host="elsewhere"), _NOISY_RULE) for one in executions if "ps" in one.command]
+    return {
+        "api_key": KEY,
+        "indices": {
+            _ALERTS: alerts,
+            _EVENTS: [_elastic_event(one) for one in seen],
+            _ALIVE: [
+                {"_id": f"up-{one.pid}", "@timestamp": one.at.isoformat(), "host.name": one.host} for one in executions
+            ],
+        },
+    }
+
+
+def _elastic_event(one: Execution) -> dict[str, Any]:
+    return {
+        "_id": f"event-{one.pid}",
+        "@timestamp": one.at.isoformat(),
+        "event.category": "process",
+        "host.name": one.host,
+        "process.pid": one.pid,
+        "process.command_line": one.command,
+    }
+
+
+def _elastic_alert(one: Execution, rule: str) -> dict[str, Any]:
+    return {
+        **_elastic_event(one),
+        "_id": f"alert-{one.pid}",
+        "@timestamp": (one.at + timedelta(seconds=0.2)).isoformat(),
+        "kibana.alert.original_time": one.at.isoformat(),
+        "kibana.alert.rule.name": rule,
+        "kibana.alert.severity": "low",
+    }
+
+
+PRODUCTS: dict[str, Product] = {
+    "elastic": Product(
+        app="tests.fakes.elastic:create_app",
+        settings=lambda url: {"URL": url, "API_KEY": KEY},
+        records=_in_elastic,
+        asked={
+            "user": {"alert": {"rule": _RULE}, **_trace("whoami")},
+            "accounts": {"alert": {"rule": "Accounts listed"}, **_trace("*passwd*"), **_ELASTIC_ALIVE},
+            "files": {"alert": {"rule": _SILENT_RULE}, **_trace("ls"), **_ELASTIC_ALIVE},
+            "processes": {"alert": {"rule": _NOISY_RULE}},
+            "time": {"rule": {"index": "logs-endpoint.*", "language": "eql", "query": f'{_EQL}"date -u*"'}},
+        },
+    ),
+}
