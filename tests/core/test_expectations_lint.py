@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -297,6 +298,21 @@ def test_a_sigma_rule_is_looked_for_here_and_beside_the_expectations(tmp_path: P
     assert findings(tmp_path, text.replace("rules/", "")) == []
     assert findings(tmp_path, named("technique: T1003", "sigma: {title: Inline}")) == []
     assert findings(tmp_path, named("technique: T1003", f"sigma: {'x' * 5000}")) == [(6, LintCode.NOT_CONVERTIBLE)]
+
+
+def test_a_backend_that_knows_its_rules_says_itself_what_is_wrong_with_one(tmp_path: Path):
+    def problem_of(rule: Any) -> str | None:
+        return None if rule == "known.yml" else f"there is no {rule}"
+
+    def told(rule: str, backends: str = "splunk-prod") -> list[str]:
+        text = named("technique: T1003", f"sigma: {rule}").replace("backend: splunk-prod", f"backends: [{backends}]")
+        problems = {"splunk-prod": problem_of}
+        return [message.message for message in lint([written(tmp_path, text)], BACKENDS, rule_problems=problems)]
+
+    assert told("known.yml") == []
+    assert told("other.yml") == ["sigma: splunk-prod: there is no other.yml"]
+    assert told("{title: x}") == ["sigma: splunk-prod: there is no {'title': 'x'}"]
+    assert [message[:19] for message in told("known.yml", "splunk-prod, elastic-soc")] == ["sigma: known.yml is"]
 
 
 @pytest.mark.parametrize("when", ["command: '.*'", "command: ['whoami', 'x?']", "procedure: '*'", "procedure: ['**']"])

@@ -27,6 +27,13 @@ expectations:
 """
 
 
+RULE = """\
+title: Dump
+logsource: {product: windows}
+detection: {selection: {Image: x}, condition: selection}
+"""
+
+
 @pytest.fixture
 def written(tmp_path: Path) -> Path:
     path = tmp_path / "expectations.yml"
@@ -56,6 +63,25 @@ def test_the_keys_of_an_installed_plugin_are_known(written: Path):
     assert lint(written) == 0
     written.write_text(WRITTEN.replace("settle: 5", "mokc: {answer: logged}"))
     assert lint(written) == 1
+
+
+def test_a_sigma_rule_is_looked_for_where_its_backend_has_its_rules(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Output
+):
+    (tmp_path / "rules").mkdir()
+    (tmp_path / "rules/dump.yml").write_text(RULE)
+    (tmp_path / "log.jsonl").touch()
+    monkeypatch.setenv("CHECKING_SIGMA_RULES", str(tmp_path / "rules"))
+    monkeypatch.setenv("CHECKING_SIGMA_EVENTS", str(tmp_path / "log.jsonl"))
+    monkeypatch.setenv("CHECKING_SIGMA_CACHE", str(tmp_path / "cache"))
+    path = tmp_path / "expectations.yml"
+    text = "version: 1\nexpectations:\n- {id: one, when: {technique: T1003}, backend: sigma, sigma: dump.yml}\n"
+    path.write_text(text)
+    assert lint(path) == 0
+    path.write_text(text.replace("dump", "dumb"))
+    assert lint(path) == 1
+    told = f"{path}:3: not-convertible sigma: sigma: the folder of rules holds no dumb.yml; did you mean dump.yml?"
+    assert capsys.readouterr().out.startswith(told)
 
 
 def test_without_paths_the_configured_files_are_looked_at(written: Path, monkeypatch: pytest.MonkeyPatch):

@@ -121,6 +121,14 @@ class SigmaDetector(SearchDetector):
         """See ``SearchDetector``: a rule is a query as it stands."""
         return sigma if isinstance(sigma, str) else yaml.safe_dump(sigma, allow_unicode=True, sort_keys=False)
 
+    def rule_problem(self, sigma: str | dict[str, Any]) -> str | None:
+        """See ``KnowsRules``."""
+        try:
+            self._library.meant(sigma)
+        except CheckingError as error:
+            return str(error)
+        return None
+
     def quote(self, values: tuple[str, ...], language: str | None, *, quoted: bool) -> str:  # noqa: ARG002
         """Values as YAML, without any wildcard in them."""
         if quoted:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from difflib import get_close_matches
 from pathlib import Path as FilePath
-from typing import Any
+from typing import Any, TypeAlias
 
 from checking_core.contracts import Ask, Expect
 from checking_core.contracts.placeholder import (
@@ -23,8 +23,10 @@ from checking_core.expectations.load import Written, read, unknown_backends
 from checking_core.expectations.problem import LintCode, LintMessage
 from checking_core.expectations.queries import own_time_range, scope_problem
 
-__all__ = ["ANSWERED_BY", "lint"]
+__all__ = ["ANSWERED_BY", "RuleProblem", "lint"]
 
+RuleProblem: TypeAlias = Callable[[str | dict[str, Any]], str | None]
+"""What is wrong with a Sigma rule that a check names or brings, in words."""
 _SEARCHES: tuple[Path, ...] = (("rule",), ("telemetry",), ("alive",))
 _BARE: tuple[Path, ...] = (("query",), ("command",))
 """The original form: the search itself at the top."""
@@ -55,6 +57,7 @@ def lint(
     *,
     plugin_keys: Collection[str] = (),
     languages: Mapping[str, str] | None = None,
+    rule_problems: Mapping[str, RuleProblem] | None = None,
 ) -> list[LintMessage]:
     """Every problem of some files, by file and line. Nothing stops at the first.
 
@@ -63,12 +66,14 @@ def lint(
         backends: names of the configured backends.
         plugin_keys: as for ``load``.
         languages: by backend, the language of a query that names none, as far as it is known.
+        rule_problems: by backend, what is wrong with a Sigma rule, for those that know rules by more than their path.
     """
     reading = read(paths, plugin_keys=plugin_keys)
     found = list(reading.problems)
     for written in reading.written:
         found.extend(unknown_backends(written, backends))
         found.extend(_scopes(written, languages or {}))
+        found.extend(_sigma(written, rule_problems or {}))
         for rule in _RULES:
             found.extend(rule(written))
     return sorted(dict.fromkeys(found), key=lambda message: (message.file, message.line))
@@ -140,12 +145,20 @@ def _renamed(written: Written) -> Iterator[LintMessage]:
                 yield written.message(path, LintCode.RENAMED_TECHNIQUE, problem, f"write {now}; both are found")
 
 
-def _sigma(written: Written) -> Iterator[LintMessage]:
-    """A rule that is not there cannot be converted, wherever it is for."""
-    name = _text(written.data, ("sigma",))
+def _sigma(written: Written, rule_problems: Mapping[str, RuleProblem]) -> Iterator[LintMessage]:
+    """A rule that is not there cannot be asked. Where a backend does not say itself which there are, it is a file."""
+    rule, place = written.data.get("sigma"), (*written.path, "sigma")
+    if not rule:
+        return
+    backends = written.expectation.backends
+    for backend in backends:
+        if backend in rule_problems and (problem := rule_problems[backend](rule)):
+            remedy = "correct the rule or what names it"
+            yield written.message(place, LintCode.NOT_CONVERTIBLE, f"sigma: {backend}: {problem}", remedy)
+    name = rule if isinstance(rule, str) and not rule_problems.keys() >= set(backends) else ""
     if name and not any(_is_file(folder / name) for folder in (FilePath(), FilePath(written.document.file).parent)):
         problem = f"sigma: {name} is no file, seen from here or from the folder of the expectations"
-        yield written.message((*written.path, "sigma"), LintCode.NOT_CONVERTIBLE, problem, "correct the path")
+        yield written.message(place, LintCode.NOT_CONVERTIBLE, problem, "correct the path")
 
 
 def _too_wide(written: Written) -> Iterator[LintMessage]:
@@ -163,7 +176,6 @@ _RULES: Sequence[Callable[[Written], Iterator[LintMessage]]] = (
     _unanswerable,
     _without_alive,
     _renamed,
-    _sigma,
     _too_wide,
 )
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from functools import partial
 from importlib.metadata import EntryPoint, entry_points
+from typing import TYPE_CHECKING
 
 import msgspec
 from pydantic import AliasChoices, ValidationError
@@ -18,8 +19,12 @@ from checking_core.plugin.commands import Command
 from checking_core.plugin.demo import Demo
 from checking_core.plugin.detector import SearchDetector
 from checking_core.plugin.hookspecs import GROUP
+from checking_core.plugin.knows_rules import KnowsRules
 from checking_core.plugin.loader import BrokenPluginError, foreign, load_commands, load_demo, load_detectors
 from checking_core.settings import BackendSettings, BackendsSettings
+
+if TYPE_CHECKING:
+    from checking_core.expectations.lint import RuleProblem
 
 __all__ = ["PluginHost", "PluginInfo", "PluginState", "plain_backend"]
 
@@ -119,6 +124,17 @@ class PluginHost:
             if detector is not None and issubclass(detector, SearchDetector) and detector.default_language:
                 known[name] = detector.default_language
         return known
+
+    def rule_problems(self, backends: Mapping[str, BackendSettings]) -> dict[str, RuleProblem]:
+        """By backend, what is wrong with a Sigma rule, of those that know rules by more than their path.
+
+        Raises:
+            ConfigurationError: a setting of such a backend is missing or wrong.
+        """
+        kinds = {name: self.detectors.get(settings.plugin) for name, settings in backends.items()}
+        knowing = [name for name, kind in kinds.items() if isinstance(kind, type) and issubclass(kind, KnowsRules)]
+        created = {name: self.create(name, backends[name]) for name in knowing}
+        return {name: found.rule_problem for name, found in created.items() if isinstance(found, KnowsRules)}
 
     def create(self, backend: str, settings: BackendSettings) -> BaseWorker:
         """The detector of a backend, with its own settings read from the environment.

@@ -36,7 +36,13 @@ def lint(
     host = PluginHost.load()
     backends = host.backends(read(BackendsSettings))
     languages = host.languages(backends)
-    found = find_problems(chosen, backends, plugin_keys=host.config_keys, languages=languages)
+    found = find_problems(
+        chosen,
+        backends,
+        plugin_keys=host.config_keys,
+        languages=languages,
+        rule_problems=host.rule_problems(backends),
+    )
     for problem in found:
         print(visible(str(problem)))
     count = f"{len(found)} problem{'' if len(found) == 1 else 's'}" if found else "nothing wrong"

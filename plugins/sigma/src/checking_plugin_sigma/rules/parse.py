@@ -6,6 +6,7 @@ What cannot be evaluated is refused with the reason in words: a rule is never si
 from __future__ import annotations
 
 import hashlib
+from importlib import import_module
 from inspect import signature
 from typing import Any
 
@@ -92,9 +93,7 @@ def _trusted() -> dict[str, Any]:
     """Patterns mean what Python's ``re`` makes of them; pySigma 2 would check them with another engine."""
     if "policy" not in signature(SigmaRule.from_dict).parameters:
         return {}
-    from sigma.policy.profiles import TrustedPolicy
-
-    return {"policy": TrustedPolicy}
+    return {"policy": import_module("sigma.policy.profiles").TrustedPolicy}
 
 
 def _compiled(rule: Any, source: str, digest: str, placeholders: Placeholders) -> Rule:
