@@ -14,8 +14,12 @@ from checking_core.plugin.host import PluginInfo
 from checking_core.storage import Store
 from checking_core.transport.base import Transport
 from checking_core.transport.memory import MemoryTransport
+from checking_core.transport.topology import Topology
 from checking_server.api.app import create_app
 from checking_server.api.checkup import Checkup
+from checking_server.engine import Engine
+from checking_server.flow.accept import Plan
+from checking_server.settings import FlowSettings
 
 HERE = "http://127.0.0.1:1337"
 
@@ -34,8 +38,17 @@ async def client_of(
     """A client of the API on this store; ``options`` are those of ``create_app``."""
     asked = dict.fromkeys(queues, (transport or MemoryTransport()).state)
     checkup = Checkup(store, asked, rests_on_broker=rests_on_broker, plugins=plugins, patience=patience)
-    async with client_of_app(create_app(store, checkup, **{"keyring": None, **options})) as client:
+    engine = engine_on(store, **{name: options.pop(name) for name in ("plan",) if name in options})
+    async with client_of_app(create_app(engine, checkup, **{"keyring": None, **options})) as client:
         yield client
+
+
+def engine_on(store: Store, plan: Plan = lambda *_: ()) -> Engine:
+    """An engine that only takes in: no part of it runs."""
+    settings = FlowSettings()
+    return Engine(
+        store=store, transports={}, topology=Topology(), plan=plan, settings=settings, max_in_flight=lambda _: 200
+    )
 
 
 @asynccontextmanager

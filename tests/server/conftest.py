@@ -14,6 +14,7 @@ import sqlalchemy as sa
 from checking_core.contracts import Answer, DetectionResult, DetectionTask, Outcome, Reason, decode_task, encode
 from checking_core.settings import BackendSettings, HintsMode, PlanSettings
 from checking_core.storage import Store, migrate
+from checking_core.storage.audit import Author
 from checking_core.storage.tables import (
     detection_executions,
     detection_results,
@@ -31,6 +32,7 @@ from checking_server.flow.dispatch import Dispatch
 from checking_server.flow.expire import Expire
 from checking_server.flow.gather import Gather
 
+SOMEBODY = Author(name="somebody")
 ENDED = datetime(2026, 1, 15, 9, 0, 2, tzinfo=UTC)
 BACKENDS = {"siem": BackendSettings(plugin="siem", max_in_flight=3), "edr": BackendSettings(plugin="edr")}
 

@@ -14,18 +14,17 @@ from litestar.handlers import HTTPRouteHandler
 
 from checking_core.contracts import AccessRole
 from checking_core.storage import Store
-from checking_core.storage.audit import Author
 from checking_server.access import Keyring, Scope, create_key
 from checking_server.api.app import create_app
 from checking_server.api.checkup import Checkup
 from checking_server.api.guards import needed_role
 
-from .api_client import client_of_app
+from .api_client import client_of_app, engine_on
+from .conftest import SOMEBODY
 
 API = "/api/v1"
 KEYS, TOKEN, AUDIT = f"{API}/auth/api-keys", f"{API}/auth/token", f"{API}/audit"
 SECRET, OLDER = "s" * 32, "o" * 32
-SOMEBODY = Author(name="somebody")
 OPEN_ROUTES = {f"{API}/health/live", f"{API}/health/ready"}
 
 
@@ -34,7 +33,7 @@ def ring(store: Store, *signing: str, minutes: float = 15) -> Keyring:
 
 
 def app_of(store: Store, keyring: Keyring | None = None) -> Litestar:
-    return create_app(store, Checkup(store, {}, plugins=()), keyring=keyring or ring(store))
+    return create_app(engine_on(store), Checkup(store, {}, plugins=()), keyring=keyring or ring(store))
 
 
 @pytest.fixture
@@ -300,7 +299,7 @@ async def test_the_log_tells_who_changed_what_from_where(store: Store, client: h
 
 
 async def test_where_nobody_is_asked_everybody_may_do_everything_by_a_name_of_this_machine(store: Store) -> None:
-    async with client_of_app(create_app(store, Checkup(store, {}, plugins=()), keyring=None)) as client:
+    async with client_of_app(create_app(engine_on(store), Checkup(store, {}, plugins=()), keyring=None)) as client:
         assert (await client.get(AUDIT)).status_code == 200
         assert (await client.post(KEYS, json={"name": "ci", "role": "viewer"})).status_code == 201
         assert (await client.get(AUDIT)).json()["items"][0]["author"] == "anybody"

@@ -29,7 +29,7 @@ from checking_core.storage import Store
 from checking_server.api.app import create_app
 from checking_server.api.checkup import Checkup
 
-from .api_client import client_of_app
+from .api_client import client_of_app, engine_on
 
 KEYS = {"type", "title", "status", "detail", "status_code", "instance", "errors", "request_id"}
 
@@ -64,7 +64,7 @@ async def take(data: JSONBody[Thing]) -> Thing:
 @pytest.fixture
 async def client(tmp_path: Path) -> AsyncIterator[httpx.AsyncClient]:
     async with Store(f"sqlite+aiosqlite:///{tmp_path / 'checking.db'}") as store:
-        app = create_app(store, Checkup(store, {}, plugins=()), keyring=None, body_limit=100)
+        app = create_app(engine_on(store), Checkup(store, {}, plugins=()), keyring=None, body_limit=100)
         app.register(raises)
         app.register(take)
         async with client_of_app(app) as opened:

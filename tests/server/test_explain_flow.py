@@ -27,7 +27,7 @@ from checking_core.storage.tables import detection_executions
 from checking_server.flow.explain import explain
 from checking_server.flow.retry import retry
 
-from .conftest import Stations, hint, taken
+from .conftest import SOMEBODY, Stations, hint, taken
 from .test_attribution import FIRM, WEAK, claims, hit, tasks_of
 from .test_gather import answer
 
@@ -105,7 +105,7 @@ async def test_an_ambiguous_verdict_names_who_else_claims_its_records(stations: 
 async def test_a_verdict_that_was_replaced_is_history(stations: Stations, missed: DetectionTask) -> None:
     assert missed.deadline is not None
     stations.clock.move(60)
-    await retry(stations.store, [missed.detection_execution_id], on_due=stations._wake)
+    await retry(stations.store, [missed.detection_execution_id], SOMEBODY, on_due=stations._wake)
     waiting = await only(stations, missed.detection_execution_id)
     assert waiting.check.is_open
     assert [given.outcome for given in waiting.earlier] == [Outcome.NO_ALERT]

@@ -29,7 +29,7 @@ from checking_core.transport.memory import MemorySubscription, MemoryTransport
 from checking_core.transport.topology import Topology
 from checking_server.flow.retry import retry
 
-from .conftest import Clock, Stations, hint
+from .conftest import SOMEBODY, Clock, Stations, hint
 
 ANSWERS: dict[str, dict[str, Any]] = {
     "hit": {"rule": Answer.YES, "outcome": Outcome.MATCHED, "reason": Reason.MATCHED_RULE},
@@ -149,7 +149,7 @@ class Flow(RuleBasedStateMachine):
     def a_person_asks_again(self, which: int) -> None:
         closed = [check["id"] for check in self.run(self.stations.checks()) if check["completed_at"]]
         if closed:
-            self.run(retry(self.store, [closed[which % len(closed)]], on_due=lambda: None))
+            self.run(retry(self.store, [closed[which % len(closed)]], SOMEBODY, on_due=lambda: None))
 
     @rule(seconds=st.sampled_from([1, 30, 400, 4000]))
     def time_passes(self, seconds: int) -> None:

@@ -16,7 +16,7 @@ from checking_core.storage.channel import LONGEST
 from checking_core.storage.notices import CheckNotice, Notes, Notice, OperationNotice
 from checking_server.flow.retry import retry
 
-from .conftest import Stations, an_answer, not_yet, taken
+from .conftest import SOMEBODY, Stations, an_answer, not_yet, taken
 
 Link = Callable[..., bytes]
 OPERATION = UUID("10000000-0000-4000-8000-000000000001")
@@ -127,7 +127,7 @@ async def test_a_check_that_a_person_has_asked_again_is_told(stations: Stations,
     (task,) = await taken(worker)
     await stations.gathers(an_answer(task))
     with stations.store.watched(told):
-        await retry(stations.store, [task.detection_execution_id], on_due=lambda: None)
+        await retry(stations.store, [task.detection_execution_id], SOMEBODY, on_due=lambda: None)
     assert told.checks == [(CheckStatus.PENDING, Outcome.PENDING, None)]
 
 

@@ -27,7 +27,7 @@ from checking_server.flow.bury import Bury
 from checking_server.flow.gather import Gathered
 from checking_server.flow.retry import retry
 
-from .conftest import Stations, hint, taken
+from .conftest import SOMEBODY, Stations, hint, taken
 from .test_gather import answer
 
 Link = Callable[..., bytes]
@@ -59,7 +59,7 @@ async def task(stations: Stations, link: Link) -> DetectionTask:
 async def asked_again(stations: Stations, task: DetectionTask) -> DetectionTask:
     """The task of the look that a person asked for, a day later."""
     stations.clock.move(86_400)
-    await retry(stations.store, [task.detection_execution_id], on_due=stations._wake)
+    await retry(stations.store, [task.detection_execution_id], SOMEBODY, on_due=stations._wake)
     worker = await stations.serve("siem")
     await stations.dispatch()
     (found,) = await taken(worker)
@@ -214,7 +214,7 @@ async def test_what_a_look_sees_after_the_person_asked_counts_though_it_is_not_f
 
 async def test_a_check_that_waits_anyway_is_not_asked_again(stations: Stations, task: DetectionTask) -> None:
     with pytest.raises(ConflictError, match="is open"):
-        await retry(stations.store, [task.detection_execution_id], on_due=stations._wake)
+        await retry(stations.store, [task.detection_execution_id], SOMEBODY, on_due=stations._wake)
 
 
 @pytest.mark.parametrize(
@@ -227,11 +227,11 @@ async def test_where_there_was_nothing_to_ask_there_is_nothing_to_ask_again(
     (check,) = await stations.checks()
     assert check["completed_at"] is not None
     with pytest.raises(ConflictError, match="nothing to ask"):
-        await retry(stations.store, [check["id"]], on_due=stations._wake)
+        await retry(stations.store, [check["id"]], SOMEBODY, on_due=stations._wake)
 
 
 async def test_one_wrong_id_among_several_changes_nothing(stations: Stations, task: DetectionTask) -> None:
     await stations.gathers(answer(task, **NO_ALERT))
     with pytest.raises(NotFoundError):
-        await retry(stations.store, [task.detection_execution_id, uuid4()], on_due=stations._wake)
+        await retry(stations.store, [task.detection_execution_id, uuid4()], SOMEBODY, on_due=stations._wake)
     assert (await stations.checks())[0]["status"] is CheckStatus.COMPLETED

@@ -52,6 +52,7 @@ class Scope(StrEnum):
     INGEST = "ingest"
     HEALTH = "health"
     ACCESS = "access"
+    EVENTS = "events"
 
 
 class Principal(msgspec.Struct, frozen=True, kw_only=True):

@@ -12,6 +12,7 @@ import structlog
 
 from checking_core.errors import UnavailableError, first_of_ours
 from checking_core.storage import Store
+from checking_core.storage.audit import Author
 from checking_core.storage.checks import Progress
 from checking_core.transport.base import QueueState, Transport
 from checking_core.transport.topology import Topology
@@ -150,9 +151,9 @@ class Engine:
                 return progress
             await wait_for(self._changed, self._settings.poll_interval)
 
-    async def retry(self, check_ids: Sequence[UUID]) -> None:
+    async def retry(self, check_ids: Sequence[UUID], author: Author) -> None:
         """Have closed checks asked once more; see ``flow.retry``."""
-        await retry(self.store, check_ids, on_due=self._due.set)
+        await retry(self.store, check_ids, author, on_due=self._due.set)
 
     async def _take_over(self) -> None:
         """The in-process transport forgot what was in flight when the last process ended."""

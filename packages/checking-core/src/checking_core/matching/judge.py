@@ -7,7 +7,7 @@ proven: the answer was complete, the look began after the deadline, and the sour
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -15,6 +15,7 @@ from checking_core.contracts import Answer, Axes, CheckStatus, DetectionResult, 
 
 __all__ = [
     "Judgement",
+    "axes_decided",
     "detected_of",
     "judge",
     "met_of",
@@ -265,6 +266,41 @@ _WANTED: dict[Expect, Callable[[Outcome, Axes], Met]] = {
 """What each expectation is satisfied by, and what disproves it; everything else leaves it unknown."""
 
 _OBSERVED: frozenset[Outcome] = frozenset(row.outcome for row in _HEADLINES) - {Outcome.INCONCLUSIVE}
+
+
+def axes_decided(outcome: Outcome, asked: Axes) -> Axes:
+    """What a person who gives this headline says of each question.
+
+    Args:
+        outcome: the headline.
+        asked: the verdict that it replaces; what that did not ask was not asked, unless the headline tells it.
+    """
+    if outcome not in _DECIDED:
+        return Axes(
+            prevention=_if_asked(asked.prevention, Prevention.UNKNOWN),
+            **{name: _if_asked(getattr(asked, name), Answer.UNKNOWN) for name in _ANSWERS},
+        )
+    noes = Axes(
+        prevention=_if_asked(asked.prevention, Prevention.NOT_BLOCKED),
+        **{name: _if_asked(getattr(asked, name), Answer.NO) for name in _ANSWERS[:-1]},
+        alive=_if_asked(asked.alive, Answer.YES),
+    )
+    return msgspec.structs.replace(noes, **_DECIDED[outcome])
+
+
+_ANSWERS = ("alert", "rule", "telemetry", "alive")
+_DECIDED: dict[Outcome, dict[str, Answer | Prevention]] = {
+    Outcome.BLOCKED: {"prevention": Prevention.BLOCKED},
+    Outcome.ALERTED: {"alert": Answer.YES},
+    Outcome.MATCHED: {"rule": Answer.YES},
+    Outcome.LOGGED: {"telemetry": Answer.YES},
+    Outcome.NONE: {"telemetry": Answer.NO, "alive": Answer.YES},
+    Outcome.NO_ALERT: {"alert": Answer.NO, "telemetry": Answer.NOT_ASKED},
+}
+
+
+def _if_asked(answer: Any, then: Any) -> Any:
+    return answer if answer == Answer.NOT_ASKED else then
 
 
 def result_axes_from_original(detected: bool | None, status: CheckStatus) -> Axes:

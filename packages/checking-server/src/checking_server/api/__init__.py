@@ -12,6 +12,8 @@ problems       every error as problem+json: the one place where an error becomes
 middleware     request id, times and the access log
 access         routes of keys, tokens and the audit log
 guards         who may ask
+ingest         what the red team did, told over HTTP
+events         the route of changes as they happen; ``streams`` buffers them for each reader
 ============== ===================================================================================
 
 A group of routes is one module with one ``Router`` that ``app`` lists. Routes read and write through a unit of work

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Mapping, Sequence
 from importlib.metadata import version
 from typing import Any
 
@@ -13,14 +13,15 @@ from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.openapi.spec import Components, SecurityScheme
 
-from checking_core.storage import Store
 from checking_server.access import Keyring
-from checking_server.api import access, checks, executions, health, operations, results
+from checking_server.api import access, checks, events, executions, health, ingest, operations, results
 from checking_server.api.checkup import Checkup
-from checking_server.api.guards import LOOPBACK_NAMES, admitted, author_of, named
+from checking_server.api.guards import LOOPBACK_NAMES, Guard, admitted, author_of, named
 from checking_server.api.listing import paging
 from checking_server.api.middleware import RequestTrace
 from checking_server.api.problems import problem_response
+from checking_server.api.streams import Streams
+from checking_server.engine import Engine
 
 __all__ = ["BASE_PATH", "SCHEMA_PATH", "create_app"]
 
@@ -32,50 +33,51 @@ _BODY_LIMIT = 16 * 1024 * 1024
 
 
 def create_app(
-    store: Store,
+    engine: Engine,
     checkup: Checkup,
     *,
     keyring: Keyring | None,
     names: Collection[str] = LOOPBACK_NAMES,
     body_limit: int = _BODY_LIMIT,
+    streams: Streams | None = None,
 ) -> Litestar:
-    """The API on a store that is open.
+    """The API on an engine whose store is open.
 
     Args:
-        store: rows.
+        engine: rows, and what takes in messages.
         checkup: what the health routes ask.
         keyring: who may do what; ``None`` asks nobody, which is for loopback alone.
         names: host names that requests may call this server by while nobody is asked.
         body_limit: bytes that a request body may have; beyond, 413.
+        streams: where changes go, for whoever ends them at the stop.
     """
-    version_1 = Router(
-        BASE_PATH,
-        route_handlers=[
-            health.router,
-            operations.router,
-            executions.router,
-            checks.router,
-            results.router,
-            access.router,
-        ],
-        dependencies={
-            "store": _given(store),
-            "checkup": _given(checkup),
-            "keyring": _given(keyring),
-            "author": Provide(author_of, sync_to_thread=False),
-            "paging": Provide(paging, sync_to_thread=False),
-        },
-        guards=[admitted(keyring)] if keyring else [named(names), admitted(None)],
-    )
+    streams = Streams() if streams is None else streams
+    given = {"engine": engine, "store": engine.store, "checkup": checkup, "keyring": keyring, "streams": streams}
+    guards = [admitted(keyring)] if keyring else [named(names), admitted(None)]
     app = Litestar(
-        [version_1],
+        [_version_1(given, guards)],
         exception_handlers={Exception: problem_response},
         openapi_config=_openapi(),
         request_max_body_size=body_limit,
+        lifespan=[lambda _: engine.store.followed(streams.tell, on_gap=streams.gap)],
         logging_config=None,  # its default would reconfigure the process's logging
     )
     app.asgi_handler = RequestTrace(app.asgi_handler)
     return app
+
+
+def _version_1(given: Mapping[str, object], guards: Sequence[Guard]) -> Router:
+    groups = (health, operations, executions, checks, results, ingest, access, events)
+    asked: Mapping[str, Callable[..., object]] = {"author": author_of, "paging": paging}
+    return Router(
+        BASE_PATH,
+        route_handlers=[group.router for group in groups],
+        dependencies={
+            **{name: _given(thing) for name, thing in given.items()},
+            **{name: Provide(find, sync_to_thread=False) for name, find in asked.items()},
+        },
+        guards=guards,
+    )
 
 
 def _given(thing: object) -> Provide:

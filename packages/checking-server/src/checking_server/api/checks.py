@@ -7,19 +7,23 @@ from typing import Annotated
 from uuid import UUID
 
 import msgspec
-from litestar import Router, get
+from litestar import Router, get, post
 from litestar.di import NamedDependency, Provide
 from litestar.params import FromPath, QueryParameter
 
-from checking_core.contracts import CheckStatus
+from checking_core.contracts import AccessRole, CheckStatus
 from checking_core.errors import NotFoundError
 from checking_core.storage import Paging, Store
+from checking_core.storage.audit import Author
 from checking_core.storage.filters import CheckFilter, CheckOrder
 from checking_server.api.filters import check_filter
+from checking_server.api.guards import needs
 from checking_server.api.listing import columns, listing
 from checking_server.api.operations import found_operation
 from checking_server.api.problems import problems
 from checking_server.api.schemas import Check, Checks
+from checking_server.engine import Engine
+from checking_server.flow.cancel import cancel
 
 __all__ = ["router"]
 
@@ -84,6 +88,34 @@ async def list_retryable_checks(store: NamedDependency[Store], paging: NamedDepe
 @get("/{key:str}", responses=problems(HTTPStatus.NOT_FOUND))
 async def get_check(store: NamedDependency[Store], key: FromPath[UUID]) -> Check:
     """One check by its ``id``."""
+    return await _found(store, key)
+
+
+@post(
+    "/{key:str}/retry",
+    opt=needs(AccessRole.ANALYST),
+    status_code=HTTPStatus.OK,
+    responses=problems(HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT),
+)
+async def retry_check(engine: NamedDependency[Engine], author: NamedDependency[Author], key: FromPath[UUID]) -> Check:
+    """Have a closed check asked once more. What it shows then replaces its verdict only if it says more."""
+    await engine.retry([key], author)
+    return await _found(engine.store, key)
+
+
+@post(
+    "/{key:str}/cancel",
+    opt=needs(AccessRole.OPERATOR),
+    status_code=HTTPStatus.OK,
+    responses=problems(HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT),
+)
+async def cancel_check(store: NamedDependency[Store], author: NamedDependency[Author], key: FromPath[UUID]) -> Check:
+    """Close an open check without a verdict; what is answered later changes nothing."""
+    await cancel(store, key, author)
+    return await _found(store, key)
+
+
+async def _found(store: Store, key: UUID) -> Check:
     async with store.read() as uow:
         row = await uow.checks.get(key)
     if row is None:
@@ -107,6 +139,8 @@ router = Router(
         list_failed_checks,
         list_retryable_checks,
         get_check,
+        retry_check,
+        cancel_check,
     ],
     dependencies={"wanted": Provide(check_filter, sync_to_thread=False)},
     tags=["checks"],

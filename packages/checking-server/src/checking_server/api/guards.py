@@ -20,6 +20,7 @@ __all__ = [
     "ANY_SCOPE",
     "LOOPBACK_NAMES",
     "OPEN",
+    "Guard",
     "admitted",
     "author_of",
     "needed_role",

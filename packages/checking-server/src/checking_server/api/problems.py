@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
@@ -14,6 +14,7 @@ from litestar.openapi.datastructures import ResponseSpec
 
 from checking_core.errors import (
     BrokerUnavailableError,
+    CheckingError,
     ConflictError,
     NotFoundError,
     RejectedMessageError,
@@ -22,7 +23,7 @@ from checking_core.errors import (
     UnavailableError,
 )
 
-__all__ = ["RETRY_AFTER", "FieldError", "Problem", "outage", "problem_response", "problems"]
+__all__ = ["RETRY_AFTER", "FieldError", "InvalidFieldsError", "Problem", "outage", "problem_response", "problems"]
 
 log = structlog.get_logger(__name__)
 
@@ -45,6 +46,19 @@ class FieldError(msgspec.Struct, frozen=True):
 
     field: str
     message: str
+
+
+class InvalidFieldsError(CheckingError):
+    """Several fields of a request are wrong.
+
+    Args:
+        detail: what became of the request.
+        errors: each field, and what would be right.
+    """
+
+    def __init__(self, detail: str, errors: Sequence[FieldError]) -> None:
+        super().__init__(detail)
+        self.errors = tuple(errors)
 
 
 class Problem(msgspec.Struct, frozen=True, kw_only=True):
@@ -112,14 +126,15 @@ def outage(error: UnavailableError) -> str:
 
 def _of_ours(error: Exception) -> _Answer:
     match error:
+        case InvalidFieldsError():
+            return _Answer(HTTPStatus.BAD_REQUEST, str(error), error.errors)
         case RejectedMessageError():
             return _invalid(FieldError(error.field, error.problem))
         case StoreRejectedError():
             return _Answer(HTTPStatus.BAD_REQUEST, "the database can not store or compare a value of this request")
-        case NotFoundError():
-            return _Answer(HTTPStatus.NOT_FOUND, str(error))
-        case ConflictError():
-            return _Answer(HTTPStatus.CONFLICT, str(error))
+        case NotFoundError() | ConflictError():
+            missing = isinstance(error, NotFoundError)
+            return _Answer(HTTPStatus.NOT_FOUND if missing else HTTPStatus.CONFLICT, str(error))
         case UnavailableError():
             return _Answer(HTTPStatus.SERVICE_UNAVAILABLE, outage(error), headers=RETRY_AFTER)
         case _:

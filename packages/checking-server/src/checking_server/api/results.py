@@ -8,17 +8,21 @@ from typing import Annotated
 from uuid import UUID
 
 import msgspec
-from litestar import Router, get
+from litestar import Router, get, post
 from litestar.di import NamedDependency, Provide
-from litestar.params import FromPath, QueryParameter
+from litestar.params import FromPath, JSONBody, QueryParameter
 
+from checking_core.contracts import AccessRole, Outcome
 from checking_core.errors import NotFoundError
 from checking_core.storage import Paging, Store
+from checking_core.storage.audit import Author
 from checking_core.storage.filters import Detected, ResultFilter, ResultOrder
 from checking_server.api.filters import result_filter
+from checking_server.api.guards import needs
 from checking_server.api.listing import Hours, columns, listing
 from checking_server.api.problems import problems
 from checking_server.api.schemas import Result, Results
+from checking_server.flow.override import override
 
 __all__ = ["router"]
 
@@ -70,6 +74,32 @@ async def list_recent_results(store: NamedDependency[Store], paging: NamedDepend
 @get("/{key:str}", responses=problems(HTTPStatus.NOT_FOUND))
 async def get_result(store: NamedDependency[Store], key: FromPath[UUID]) -> Result:
     """One result by its ``id``, with what the backend answered."""
+    return await _found(store, key)
+
+
+class WantedOverride(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A person's verdict, and why."""
+
+    outcome: Outcome
+    note: Annotated[str, msgspec.Meta(min_length=1, max_length=2_000)]
+
+
+@post(
+    "/{key:str}/override",
+    opt=needs(AccessRole.ANALYST),
+    responses=problems(HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT),
+)
+async def override_result(
+    store: NamedDependency[Store],
+    author: NamedDependency[Author],
+    key: FromPath[UUID],
+    data: JSONBody[WantedOverride],
+) -> Result:
+    """Replace the current verdict of a closed check by your own; what was said before stays in its history."""
+    return await _found(store, await override(store, key, data.outcome, author, note=data.note))
+
+
+async def _found(store: Store, key: UUID) -> Result:
     async with store.read() as uow:
         row = await uow.results.get(key)
     if row is None:
@@ -94,6 +124,7 @@ router = Router(
         list_not_detected_results,
         list_recent_results,
         get_result,
+        override_result,
     ],
     dependencies={"wanted": Provide(result_filter, sync_to_thread=False)},
     tags=["results"],

@@ -9,6 +9,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from checking_server.bootstrap import Settings, open_engine
+from checking_server.commands.author import author
 from checking_server.commands.ingest import carry_out
 from checking_server.commands.logs import log_problems
 from checking_server.commands.terminal import say, terminal
@@ -39,7 +40,7 @@ async def retry(
             async with engine.store.read() as uow:
                 found = await find_checks(uow, check, step)
             async with engine.running():
-                await engine.retry([row["id"] for row in found])
+                await engine.retry([row["id"] for row in found], author())
                 if engine.dispatches or wait:
                     await carry_out(engine, [found[0]["operation_id"]], console, wait=wait)
             async with engine.store.read() as uow:

@@ -138,13 +138,16 @@ async def _serve(
     from checking_server.api.checkup import Checkup
     from checking_server.api.guards import LOOPBACK_NAMES
     from checking_server.api.server import ApiServer
+    from checking_server.api.streams import Streams
 
     if keyring is None:
         _log.warning("no_access_control", meaning="every user of this machine may do everything")
     url = url_of(listener)
     checkup = Checkup(engine.store, queues, rests_on_broker=engine.rests_on_broker, plugins=plugins.plugins)
-    app = create_app(engine.store, checkup, keyring=keyring, names={*LOOPBACK_NAMES, host.lower()})
-    server = ApiServer(app, drain=drain, on_ready=lambda: print(_READY.format(url=url, docs=SCHEMA_PATH), flush=True))
+    streams = Streams()
+    app = create_app(engine, checkup, keyring=keyring, names={*LOOPBACK_NAMES, host.lower()}, streams=streams)
+    ready = _READY.format(url=url, docs=SCHEMA_PATH)
+    server = ApiServer(app, drain=drain, on_ready=lambda: print(ready, flush=True), on_stop=streams.close)
     gc.freeze()  # what is loaded by now stays: no collection has to look at it again
     with stopped_by_signals(server.stop, within=drain + _GRACE):
         async with engine.running(), app.lifespan():

@@ -53,10 +53,11 @@ class Change(StrEnum):
 
 
 class Accepted(NamedTuple):
-    """The answer to a message: what it changed, and in which operation."""
+    """The answer to a message: what it changed, and in which operation; the execution's ``id`` if it tells of one."""
 
     change: Change
     operation_id: UUID
+    execution_id: UUID | None = None
 
 
 class Accept:
@@ -155,9 +156,10 @@ def _is_revised(row: dict[str, Any], written: dict[UUID, int]) -> bool:
 
 def _disposition(message: LinkMessage, written: dict[UUID, int], changed: set[UUID]) -> Accepted:
     operation_id = message.operation.operation_id
-    revision = int(operation_id in changed) if message.execution is None else written.get(_row_id(message), 0)
+    execution_id = None if message.execution is None else _row_id(message)
+    revision = int(operation_id in changed) if execution_id is None else written.get(execution_id, 0)
     change = {0: Change.REPEATED, 1: Change.NEW}.get(revision, Change.REVISED)
-    return Accepted(change, operation_id)
+    return Accepted(change, operation_id, execution_id)
 
 
 def _check_row(check: PlannedCheck, told: _Told, now: datetime, queue_wait: float) -> dict[str, Any]:

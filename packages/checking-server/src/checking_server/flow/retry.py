@@ -11,6 +11,8 @@ import structlog
 from checking_core.contracts import Outcome
 from checking_core.errors import ConflictError, NotFoundError
 from checking_core.storage import Store
+from checking_core.storage.audit import Author
+from checking_server.flow.noted import note_check
 from checking_server.flow.rows import Row, is_open, next_look_row
 
 __all__ = ["retry"]
@@ -18,12 +20,13 @@ __all__ = ["retry"]
 log = structlog.get_logger(__name__)
 
 
-async def retry(store: Store, check_ids: Sequence[UUID], *, on_due: Callable[[], None]) -> None:
+async def retry(store: Store, check_ids: Sequence[UUID], author: Author, *, on_due: Callable[[], None]) -> None:
     """Schedule the next look of closed checks for now; all of them or none.
 
     Args:
         store: where they are.
         check_ids: which.
+        author: who wants it, for the audit log.
         on_due: called after the commit.
 
     Raises:
@@ -36,7 +39,10 @@ async def retry(store: Store, check_ids: Sequence[UUID], *, on_due: Callable[[],
         for check_id in check_ids:
             _refuse(check_id, checks.get(check_id))
         verdicts = {row["detection_execution_id"]: row for row in await uow.results.current(list(checks))}
-        await uow.checks.settle_batch([_opened(check, verdicts.get(key), uow.now) for key, check in checks.items()])
+        opened = [_opened(check, verdicts.get(key), uow.now) for key, check in checks.items()]
+        await uow.checks.settle_batch(opened)
+        for row in opened:
+            await note_check(uow, author, "retry", checks[row["id"]], row)
     on_due()
     log.info("retried", checks=len(checks))
 

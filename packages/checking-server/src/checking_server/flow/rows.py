@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, TypeAlias
 from uuid import UUID, uuid5
 
@@ -30,7 +30,9 @@ __all__ = [
     "Row",
     "Stands",
     "awaits",
+    "axes_of",
     "closed_check",
+    "decided_result",
     "due_first",
     "engine_result",
     "is_open",
@@ -131,6 +133,32 @@ def worker_result(check: Row, result: DetectionResult, now: datetime) -> dict[st
         "time_to_detect_s": _seconds(check["execution_started_at"], result),
         "censored": missed,
         "metadata": result.result_metadata or None,
+    }
+
+
+def axes_of(result: Row) -> Axes:
+    """What a stored verdict says of each question."""
+    return Axes(**{name: result[name] for name in Axes.__struct_fields__})
+
+
+def decided_result(current: Row, axes: Axes, now: datetime) -> dict[str, Any]:
+    """The row of a person's verdict: what it rests on and when it was seen are those of the verdict that it replaces.
+
+    A time to detect is told only where there is an alert.
+    """
+    kept = {name: current[name] for name in (*_SAME_NAME, "task_id", "look", "late", "seen_at") if name in current}
+    alerted = axes.alert is Answer.YES
+    return {
+        **_SILENT,
+        **kept,
+        **{name: getattr(axes, name) for name in Axes.__struct_fields__},
+        "raw_response": None,
+        "alert_at": current["alert_at"] if alerted else None,
+        "time_to_detect_s": current["time_to_detect_s"] if alerted else None,
+        "late": current["late"] and alerted,
+        "overridden": True,
+        "result_timestamp": now,
+        "created_at": max(now, current["created_at"] + timedelta(microseconds=1)),
     }
 
 
