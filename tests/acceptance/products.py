@@ -43,12 +43,16 @@ class Product(NamedTuple):
         settings: without their prefix, for its address.
         records: what it holds of an operation.
         asked: the sections of each expectation.
+        distinct: by number, a question that no other look asks, so that no answer serves two.
+        searches: part of the path of a request that is a search.
     """
 
     app: str
     settings: Callable[[str], dict[str, str]]
     records: Callable[[Sequence[Execution]], Any]
     asked: Mapping[str, dict[str, Any]]
+    distinct: Callable[[int], dict[str, Any]]
+    searches: str
 
 
 def executions_of(messages: Sequence[str]) -> list[Execution]:
@@ -135,5 +139,7 @@ PRODUCTS: dict[str, Product] = {
             "processes": {"alert": {"rule": _NOISY_RULE}},
             "time": {"rule": {"index": "logs-endpoint.*", "language": "eql", "query": f'{_EQL}"date -u*"'}},
         },
+        distinct=lambda number: _trace(f"*whoami {number}*"),
+        searches="/_eql/search",
     ),
 }
