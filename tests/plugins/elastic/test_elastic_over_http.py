@@ -11,6 +11,7 @@ import pytest
 from tests.fakes import Fake
 
 from checking_core import Answer, DetectionResult, Outcome, Prevention, Reason
+from checking_core.contracts import EvidenceKind
 from checking_core.settings import WorkerSettings
 from checking_core.testing import ENDED, STARTED, KitClock, a_task
 from checking_core.worker.run_task import run_task
@@ -203,12 +204,22 @@ async def test_nothing_that_a_detector_asks_for_can_change_anything(a_detector: 
 _NEWEST = {"alert": ENDED + timedelta(seconds=51), "event": STARTED}
 
 
+async def test_what_a_query_of_detection_logic_hits_is_a_match(a_detector: Make) -> None:
+    rule = {"rule": {"query": "host.name: ${agent_host}"}, "telemetry": {"query": "host.name: ws01"}}
+    result = await look(a_detector(), rule)
+    assert {one.kind for one in result.parsed_results.evidence} == {EvidenceKind.MATCH, EvidenceKind.EVENT}
+
+
 async def test_a_sigma_rule_is_asked_as_eql(a_detector: Make, fake: Fake) -> None:
     rule = {
         "title": "Dump of a process",
+        "author": "An Author",
         "logsource": {"product": "windows", "category": "process_creation"},
         "detection": {"selection": {"CommandLine|contains": "minidump"}, "condition": "selection"},
     }
     fake.tell(held(indices={EVENTS: [{**EVENT, "event.type": "start"}]}))
-    assert (await look(a_detector(), {"sigma": rule})).outcome is Outcome.MATCHED
+    result = await look(a_detector(), {"sigma": rule})
+    assert result.outcome is Outcome.MATCHED
+    (match,) = result.parsed_results.evidence
+    assert (match.kind, match.title) == (EvidenceKind.MATCH, "Dump of a process (rule by An Author)")
     assert [one.status for one in fake.seen("/_eql/search")] == [200]

@@ -6,10 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from checking_core import (
-    Alert,
     Ask,
     BackendAuthFailedError,
-    Event,
     FatalDetectionError,
     Health,
     Reason,
@@ -18,14 +16,15 @@ from checking_core import (
     SearchDetector,
     SearchRequest,
 )
+from checking_core.matching.record import AnyRecord
 from checking_plugin_elastic.answers import rows_of
 from checking_plugin_elastic.checkup import Checkup
 from checking_plugin_elastic.client import ElasticClient
 from checking_plugin_elastic.completeness import gaps_in
 from checking_plugin_elastic.kibana import Kibana
 from checking_plugin_elastic.language import language_of, literal
-from checking_plugin_elastic.queries import asked
-from checking_plugin_elastic.records import alert_of, event_of
+from checking_plugin_elastic.queries import asked, is_converted
+from checking_plugin_elastic.records import alert_of, event_of, match_of
 from checking_plugin_elastic.settings import ElasticSettings
 
 __all__ = ["ElasticDetector"]
@@ -59,9 +58,9 @@ class ElasticDetector(SearchDetector):
         reply = await self._client.search(question.call)
         answer = reply.json()
         rows, gaps = rows_of(answer, question), gaps_in(answer)
-        alert = {"alert": True} if request.ask is Ask.ALERT else {}
+        marks = {"asked": request.ask, **_credit(request)}
         return SearchAnswer(
-            records=[row | alert for row in rows.records],
+            records=[row | marks for row in rows.records],
             complete=rows.whole and not gaps,
             reason=Reason.BACKEND_PARTIAL_ANSWER if gaps else None,
             query_sent=question.words,
@@ -69,9 +68,14 @@ class ElasticDetector(SearchDetector):
             clock_offset=reply.clock_offset,
         )
 
-    def normalise(self, record: Mapping[str, Any]) -> Alert | Event:
+    def normalise(self, record: Mapping[str, Any]) -> AnyRecord:
         """See ``SearchDetector``."""
-        return alert_of(record, kibana=self.settings.kibana) if record.get("alert") else event_of(record)
+        match record["asked"]:
+            case Ask.ALERT:
+                return alert_of(record, kibana=self.settings.kibana)
+            case Ask.RULE:
+                return match_of(record)
+        return event_of(record)
 
     def quote(self, values: tuple[str, ...], language: str | None, *, quoted: bool) -> str:
         """See ``SearchDetector``."""
@@ -99,3 +103,12 @@ class ElasticDetector(SearchDetector):
     async def self_check(self) -> Health:
         """See ``BaseWorker``."""
         return await Checkup(self.settings, self._client, self._kibana, self.clock()).health()
+
+
+def _credit(request: SearchRequest) -> dict[str, Any]:
+    """The Sigma rule behind a query, if there is one."""
+    if request.config.sigma is None or not is_converted(request):
+        return {}
+    from checking_core.plugin.sigma import credit_of, read_rule
+
+    return {"sigma": credit_of(read_rule(request.config.sigma))}

@@ -12,7 +12,7 @@ from checking_core.matching.window import Window
 from checking_plugin_elastic.client import Call, path_of
 from checking_plugin_elastic.language import Language, language_of, read_dsl, refuse_unsafe
 
-__all__ = ["Asked", "asked", "host_like", "newest"]
+__all__ = ["Asked", "asked", "host_like", "is_converted", "newest"]
 
 _MOST_HITS = 10_000
 _STRICT = ("allow_partial_search_results",)
@@ -53,7 +53,7 @@ def asked(request: SearchRequest, *, alerts_index: str, index: str | None) -> As
         return _search(request, language, alerts_index, [_alerts_in(request.window), *_narrowing(request)])
     if query is None:
         raise QueryInvalidError("there is no query")
-    language = Language.EQL if _is_converted(request) else language_of(request.language, query)
+    language = Language.EQL if is_converted(request) else language_of(request.language, query)
     if language is Language.ESQL:
         return _esql(request, query, request.index or index)
     named = _named(request.index or index)
@@ -126,7 +126,7 @@ def _asked(call: Call, language: Language, shown: Any, most: int) -> Asked:
     return Asked(call=call, language=language, words=words, most=most)
 
 
-def _is_converted(request: SearchRequest) -> bool:
+def is_converted(request: SearchRequest) -> bool:
     """Whether the query was a Sigma rule: ``convert`` writes EQL."""
     return request.ask is Ask.RULE and request.config.rule is None
 

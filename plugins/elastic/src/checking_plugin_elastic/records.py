@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
-from checking_core import Alert, Event, Prevention
+from checking_core import Alert, Event, Match, Prevention
 from checking_core.plugin.fields import moment_at, number_at, texts_at
 
-__all__ = ["alert_of", "event_of"]
+__all__ = ["alert_of", "event_of", "match_of"]
 
 _RULE = ("kibana.alert.rule", "signal.rule")
 """Now, and in version 7."""
@@ -19,12 +19,18 @@ _TECHNIQUES = ("kibana.alert.rule.threat", "signal.rule.threat", "threat")
 def event_of(hit: Mapping[str, Any]) -> Event:
     """A document of telemetry."""
     source = hit["_source"]
-    return Event(
-        **_common(hit, source),
-        event_at=moment_at(source, "@timestamp"),
-        indexed_at=moment_at(source, "event.ingested"),
-        title=_first(source, "message", "event.action", "process.name") or "",
-    )
+    return Event(**_common(hit, source), **_times(source), title=_title(source))
+
+
+def match_of(hit: Mapping[str, Any]) -> Match:
+    """What a query hit; of a Sigma rule with its author, whom its licence wants named wherever a match is shown."""
+    source, rule = hit["_source"], hit.get("sigma")
+    facts = {**_common(hit, source), **_times(source), "title": _title(source)}
+    if rule is not None:
+        credited = f"{rule['title']} (rule by {rule['author']})" if rule.get("author") else rule["title"]
+        fields = {**source, "sigma": {"rule": rule}}
+        facts |= {"title": credited, "rule": rule["title"], "rule_id": rule.get("id"), "fields": fields}
+    return Match(**facts)
 
 
 def alert_of(hit: Mapping[str, Any], *, kibana: str | None = None) -> Alert:
@@ -74,6 +80,14 @@ def _common(hit: Mapping[str, Any], source: Mapping[str, Any]) -> dict[str, Any]
         "techniques": _techniques(source),
         "fields": source,
     }
+
+
+def _times(source: Mapping[str, Any]) -> dict[str, Any]:
+    return {"event_at": moment_at(source, "@timestamp"), "indexed_at": moment_at(source, "event.ingested")}
+
+
+def _title(source: Mapping[str, Any]) -> str:
+    return _first(source, "message", "event.action", "process.name") or ""
 
 
 def _users(source: Mapping[str, Any]) -> tuple[str, ...]:

@@ -18,7 +18,7 @@ from sigma.types import SigmaRegularExpression
 from checking_core.contracts import Reason
 from checking_core.errors import FatalDetectionError
 
-__all__ = ["Converter", "converted", "has_keywords", "has_regex", "items_of", "read_rule", "refused"]
+__all__ = ["Converter", "converted", "credit_of", "has_keywords", "has_regex", "items_of", "read_rule", "refused"]
 
 
 class Converter(Protocol):
@@ -66,6 +66,17 @@ def converted(rule: SigmaRule, converter: Converter) -> str:
     if len(queries) != 1 or not str(queries[0]).strip():
         raise refused(f"the rule became {len(queries)} queries; write the one that is meant as rule")
     return str(queries[0])
+
+
+def credit_of(rule: SigmaRule) -> dict[str, str | None]:
+    """Who wrote the rule: most licences want that wherever a match is shown."""
+    return {
+        "title": rule.title,
+        "id": str(rule.id) if rule.id else None,
+        "author": rule.author or None,
+        "licence": rule.license or None,
+        "level": rule.level.name.lower() if rule.level else None,
+    }
 
 
 def items_of(rule: SigmaRule) -> Iterator[SigmaDetectionItem]:
