@@ -12,6 +12,7 @@ import pytest
 from checking_core.contracts import Ask
 from checking_core.errors import ConfigurationError
 from checking_core.plugin import PluginHost, PluginInfo, PluginState, SearchDetector
+from checking_core.plugin.loader import commands_of
 from checking_core.settings import BackendSettings, BackendsSettings
 from checking_core.testing import FakeDetector
 
@@ -325,6 +326,18 @@ def test_one_plugin_can_be_loaded_without_the_others(install):
     host = PluginHost.load(only="acme")
     assert ([plugin.name for plugin in host.plugins], list(host.commands)) == (["acme"], ["acme-scan"])
     assert PluginHost.load(only="nobody").plugins == ()
+
+
+def test_the_commands_of_one_plugin_are_known_without_its_detectors(install):
+    hook = with_commands('return {"acme-scan": Command("nowhere_to_be_found:app", "Scan it.")}')
+    install(hook.replace("return [", "raise AssertionError; return ["))
+    assert list(commands_of("acme")) == ["acme-scan"]
+    assert commands_of("nobody") == {}
+
+
+def test_a_plugin_whose_commands_cannot_be_used_has_none(install):
+    install(with_commands("raise SystemExit(3)"))
+    assert commands_of("acme") == {}
 
 
 def test_of_two_plugins_with_one_command_the_first_has_it(install):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 from pathlib import Path
 
@@ -60,6 +61,24 @@ def test_a_survey_says_which_rules_hit_and_why_the_others_did_not(folder, monkey
     assert "4 rules: 2 evaluated, 1 without any event of their log source, 1 refused." in told
     assert "1 rules hit. 2 events in 1 files, 0 unreadable." in told
     assert "Refused: Many logons is a correlation rule" in told
+
+
+def test_a_scan_with_a_warm_cache_loads_no_parser_no_detector_and_no_log(folder):
+    """A verdict of one rule on one small file has to come at once: what a scan does not need costs half of its time."""
+    words = ["sigma", "scan", "--rules", str(folder / "rules/one.yml"), "--events", str(folder / "log.jsonl")]
+    script = (
+        f"import sys; sys.argv = ['checking', *{words!r}]\n"
+        "from checking_server import cli\n"
+        "try:\n    cli.main()\n"
+        "except SystemExit:\n    pass\n"
+        "print(sorted({'sigma', 'structlog', 'pydantic_settings', 'sqlalchemy', 'litestar'} & set(sys.modules)))\n"
+    )
+    cold, warm = (
+        subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True).stdout
+        for _ in range(2)
+    )
+    assert "1 rules hit." in warm
+    assert (cold.splitlines()[-1], warm.splitlines()[-1]) == ("['sigma']", "[]")
 
 
 def test_a_survey_as_json_adds_up_to_the_rules_that_were_given(folder, monkeypatch, capsys):

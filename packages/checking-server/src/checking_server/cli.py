@@ -63,10 +63,14 @@ def _add_commands_of_plugins(words: Sequence[str]) -> None:
         _add_recorders()
     if first in _VERBS or first in _GROUPS or "--version" in words:
         return
-    from checking_core.plugin import PluginHost
+    from checking_core.plugin.loader import commands_of
 
-    commands = PluginHost.load(only=first).commands if first else {}  # most name their command after themselves
-    for name, command in (commands if first in commands else PluginHost.load().commands).items():
+    commands = commands_of(first) if first else {}  # most name their command after themselves
+    if first not in commands:
+        from checking_core.plugin import PluginHost
+
+        commands = PluginHost.load().commands
+    for name, command in commands.items():
         if name not in app:
             app.command(command.target, name=name, help=command.help)
 

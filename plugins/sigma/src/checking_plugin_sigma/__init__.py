@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from checking_core import Command, Demo, hookimpl
-from checking_plugin_sigma.detector import SigmaDetector
+
+if TYPE_CHECKING:
+    from checking_plugin_sigma.detector import SigmaDetector
 
 
 @hookimpl
 def checking_detectors() -> list[type[SigmaDetector]]:
-    """The detectors of this plugin."""
+    """The detectors of this plugin. Loaded here: its commands need none."""
+    from checking_plugin_sigma.detector import SigmaDetector
+
     return [SigmaDetector]
 
 

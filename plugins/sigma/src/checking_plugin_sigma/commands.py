@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import platform
 import sys
 from collections.abc import Callable, Iterator
@@ -22,7 +21,6 @@ from checking_core.errors import ConfigurationError
 from checking_plugin_sigma.events.source import files_of
 from checking_plugin_sigma.rules.cache import RuleCache, default_folder
 from checking_plugin_sigma.rules.load import load_rules
-from checking_plugin_sigma.settings import zone_of
 from checking_plugin_sigma.survey import layer_of, survey
 from checking_plugin_sigma.tables import console, show_survey, show_trials
 
@@ -80,6 +78,8 @@ def prove(
 
     Takes each rule that hits, by default of a sample of its own. Exit code 1 if a verdict did not do what it should.
     """
+    import asyncio
+
     from checking_plugin_sigma.selftest import selftest
 
     if (rules is None) != (events is None):
@@ -147,6 +147,8 @@ def record_steps(
 def _zone(name: str | None) -> tzinfo | None:
     if name is None:
         return None
+    from checking_plugin_sigma.settings import zone_of
+
     try:
         return zone_of(name)
     except ValueError as error:

@@ -18,9 +18,10 @@ from checking_core.plugin.base import BaseWorker
 from checking_core.plugin.commands import Command
 from checking_core.plugin.demo import Demo
 from checking_core.plugin.detector import SearchDetector
+from checking_core.plugin.detector_loader import load_detectors
 from checking_core.plugin.hookspecs import GROUP
 from checking_core.plugin.knows_rules import KnowsRules
-from checking_core.plugin.loader import BrokenPluginError, foreign, load_commands, load_demo, load_detectors
+from checking_core.plugin.loader import BrokenPluginError, foreign, load_commands, load_demo, precedence
 from checking_core.settings import BackendSettings, BackendsSettings
 
 if TYPE_CHECKING:
@@ -77,7 +78,7 @@ class PluginHost:
         commands: dict[str, Command] = {}
         demos: dict[str, Demo] = {}
         entries = entry_points(group=GROUP) if only is None else entry_points(group=GROUP, name=only)
-        for entry in sorted(entries, key=_precedence):
+        for entry in sorted(entries, key=precedence):
             distribution, version = (entry.dist.name, entry.dist.version) if entry.dist else ("unknown", "unknown")
             info = PluginInfo(name=entry.name, distribution=distribution, version=version, state=PluginState.LOADED)
             try:
@@ -188,12 +189,6 @@ def _tells_nothing(given: object, model: type[BaseSettings]) -> bool:
     aliases = (field.validation_alias for field in model.model_fields.values())
     named = {choice for alias in aliases for choice in (alias.choices if isinstance(alias, AliasChoices) else [alias])}
     return isinstance(given, dict) and not given.keys() & {*model.model_fields, *named}
-
-
-def _precedence(entry: EntryPoint) -> tuple[str, bool, str]:
-    """Of two plugins with one name our own distribution comes first, then the alphabet: never chance."""
-    distribution = entry.dist.name if entry.dist else ""
-    return entry.name, distribution != f"checking-plugin-{entry.name}", distribution
 
 
 def _refuse_second(entry: EntryPoint, plugins: Sequence[PluginInfo]) -> None:

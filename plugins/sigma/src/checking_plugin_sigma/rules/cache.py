@@ -15,13 +15,10 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-import structlog
 
 from checking_plugin_sigma.rules.model import RuleSet
 
 __all__ = ["RuleCache", "default_folder"]
-
-log = structlog.get_logger(__name__)
 
 _FORMAT = 1
 _MOST_ENTRIES = 64
@@ -57,7 +54,9 @@ class RuleCache:
             Path(name).replace(self._folder / f"{key}.msgpack")
             self._make_room()
         except OSError as error:
-            log.info("sigma_cache_not_written", error_type=type(error).__name__)
+            import structlog  # which is slow to load, and here for once
+
+            structlog.get_logger(__name__).info("sigma_cache_not_written", error_type=type(error).__name__)
 
     def _make_room(self) -> None:
         entries = sorted(self._folder.glob("*.msgpack"), key=lambda entry: entry.stat().st_mtime, reverse=True)

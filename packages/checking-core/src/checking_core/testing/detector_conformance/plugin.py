@@ -8,8 +8,8 @@ import pytest
 
 from checking_core.contracts import Ask
 from checking_core.plugin.base import BaseWorker
+from checking_core.plugin.detector_loader import problem_of
 from checking_core.plugin.host import PluginHost
-from checking_core.plugin.loader import problem_of
 from checking_core.testing.detector_conformance.asking import Asking
 from checking_core.testing.detector_conformance.stage import KitClock, Relaxation, Stage
 
