@@ -308,6 +308,15 @@ class Checks:
         rows, where = sa.select(detection_executions), checks_where(wanted)
         return await page_of(self._connection, detection_executions, rows, where, sort=order, paging=paging)
 
+    async def ids(self, wanted: CheckFilter) -> Sequence[UUID]:
+        """Ids of all checks that a filter selects."""
+        query = sa.select(_c.id).where(*checks_where(wanted)).order_by(_c.id)
+        return (await self._connection.scalars(query)).all()
+
+    async def delete(self, key: UUID) -> None:
+        """Forget a check and its results. What it claims has to be forgotten before; see ``flow.remove``."""
+        await self._connection.execute(sa.delete(detection_executions).where(_c.id == key))
+
     async def between(self, first: UUID, last: UUID, *, limit: int) -> Sequence[sa.RowMapping]:
         """Checks with ids from the first to the last: how a check is found by the beginning of its id."""
         query = sa.select(detection_executions).where(_c.id >= first, _c.id <= last).order_by(_c.id).limit(limit)

@@ -93,6 +93,15 @@ class Executions:
         query = sa.select(*_SLIM, execution_results.c.result_data).where(execution_results.c.id == key)
         return (await self._connection.execute(query)).mappings().one_or_none()
 
+    async def delete(self, key: UUID) -> None:
+        """Forget an execution with its checks and their results."""
+        await self._connection.execute(sa.delete(execution_results).where(execution_results.c.id == key))
+
+    async def correct(self, key: UUID, **columns: Any) -> None:
+        """Write what a person corrects. A later message of the link may tell otherwise again."""
+        update = sa.update(execution_results).where(execution_results.c.id == key).values(**columns)
+        await self._connection.execute(update)
+
     async def list(
         self,
         paging: Paging = FIRST_PAGE,

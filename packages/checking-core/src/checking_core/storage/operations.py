@@ -75,6 +75,28 @@ class Operations:
         where = sa.or_(operations.c.id == key, operations.c.operation_id == key)
         return (await self._connection.execute(sa.select(operations).where(where))).mappings().one_or_none()
 
+    async def add(self, **columns: Any) -> UUID | None:
+        """Store an operation that no message told of: its id, or ``None`` if there is one of this ``operation_id``."""
+        row = {"id": uuid7(), "state_at": self._now, **columns, "created_at": self._now, "updated_at": self._now}
+        added = (await insert_rows(self._connection, operations, [row], _or_nothing)).scalar_one_or_none()
+        if added is not None:
+            self._notes.operation(columns["operation_id"], columns["state"])
+        return added
+
+    async def correct(self, operation_id: UUID, **columns: Any) -> None:
+        """Write what a person corrects; a state told by a later message replaces theirs."""
+        if "state" in columns:
+            columns["state_at"] = self._now
+        where = operations.c.operation_id == operation_id
+        update = (
+            sa.update(operations).where(where).values(**columns, updated_at=self._now).returning(operations.c.state)
+        )
+        self._notes.operation(operation_id, (await self._connection.execute(update)).scalar_one())
+
+    async def delete(self, operation_id: UUID) -> None:
+        """Forget an operation with its executions, their checks and results."""
+        await self._connection.execute(sa.delete(operations).where(operations.c.operation_id == operation_id))
+
     async def named(self, name: str) -> Sequence[sa.RowMapping]:
         """Operations of this name or source id, newest first."""
         where = sa.or_(operations.c.name == name, operations.c.source_id == name)
@@ -90,6 +112,10 @@ class Operations:
         """A page of operations. Raises ``RejectedMessageError`` for a cursor of another list."""
         rows, where = sa.select(operations), operations_where(wanted)
         return await page_of(self._connection, operations, rows, where, sort=order, paging=paging)
+
+
+def _or_nothing(statement: Insert) -> sa.Executable:
+    return statement.on_conflict_do_nothing().returning(operations.c.id)
 
 
 def _or_complete(statement: Insert) -> sa.Executable:

@@ -40,6 +40,10 @@ class Results:
         query = _with_check(detection_results).where(detection_results.c.id == key)
         return (await self._connection.execute(query)).mappings().one_or_none()
 
+    async def delete(self, key: UUID) -> None:
+        """Forget a result."""
+        await self._connection.execute(sa.delete(detection_results).where(detection_results.c.id == key))
+
     async def list(
         self,
         paging: Paging = FIRST_PAGE,

@@ -7,7 +7,7 @@ from typing import Annotated
 from uuid import UUID
 
 import msgspec
-from litestar import Router, get, post
+from litestar import Router, delete, get, post
 from litestar.di import NamedDependency, Provide
 from litestar.params import FromPath, QueryParameter
 
@@ -18,12 +18,13 @@ from checking_core.storage.audit import Author
 from checking_core.storage.filters import CheckFilter, CheckOrder
 from checking_server.api.filters import check_filter
 from checking_server.api.guards import needs
-from checking_server.api.listing import columns, listing
+from checking_server.api.listing import Cascade, columns, listing
 from checking_server.api.operations import found_operation
 from checking_server.api.problems import problems
 from checking_server.api.schemas import Check, Checks
 from checking_server.engine import Engine
 from checking_server.flow.cancel import cancel
+from checking_server.flow.remove import remove_check
 
 __all__ = ["router"]
 
@@ -115,6 +116,14 @@ async def cancel_check(store: NamedDependency[Store], author: NamedDependency[Au
     return await _found(store, key)
 
 
+@delete("/{key:str}", opt=needs(AccessRole.ADMIN), responses=problems(HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT))
+async def delete_check(
+    store: NamedDependency[Store], author: NamedDependency[Author], key: FromPath[UUID], *, cascade: Cascade = False
+) -> None:
+    """Delete a check; with verdicts only if they are meant."""
+    await remove_check(store, key, author, cascade=cascade)
+
+
 async def _found(store: Store, key: UUID) -> Check:
     async with store.read() as uow:
         row = await uow.checks.get(key)
@@ -141,6 +150,7 @@ router = Router(
         get_check,
         retry_check,
         cancel_check,
+        delete_check,
     ],
     dependencies={"wanted": Provide(check_filter, sync_to_thread=False)},
     tags=["checks"],

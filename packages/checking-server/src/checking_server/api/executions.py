@@ -8,19 +8,23 @@ from typing import Annotated
 from uuid import UUID
 
 import msgspec
-from litestar import Router, get
+from litestar import Router, delete, get, put
 from litestar.di import NamedDependency, Provide
-from litestar.params import FromPath, PathParameter, QueryParameter
+from litestar.params import FromPath, JSONBody, PathParameter, QueryParameter
 
-from checking_core.contracts import RunState, identity
+from checking_core.contracts import AccessRole, RunState, identity
 from checking_core.errors import NotFoundError
 from checking_core.storage import Paging, Store
+from checking_core.storage.audit import Author
 from checking_core.storage.filters import ExecutionFilter, ExecutionOrder
 from checking_server.api.filters import execution_filter
-from checking_server.api.listing import Hours, columns, listing
+from checking_server.api.guards import needs
+from checking_server.api.listing import Cascade, Hours, columns, given, listing
 from checking_server.api.operations import SOURCE, found_operation
 from checking_server.api.problems import problems
-from checking_server.api.schemas import Execution, Executions, ExecutionWithOperation
+from checking_server.api.schemas import CorrectedExecution, Execution, Executions, ExecutionWithOperation
+from checking_server.flow.correct import correct_execution
+from checking_server.flow.remove import remove_execution
 
 __all__ = ["router"]
 
@@ -98,6 +102,26 @@ async def get_execution_with_operation(store: NamedDependency[Store], key: FromP
     return msgspec.convert({**columns(row), "operation": columns(operation)}, ExecutionWithOperation)
 
 
+@put("/{key:str}", opt=needs(AccessRole.ADMIN), responses=problems(HTTPStatus.NOT_FOUND))
+async def update_execution(
+    store: NamedDependency[Store],
+    author: NamedDependency[Author],
+    key: FromPath[UUID],
+    data: JSONBody[CorrectedExecution],
+) -> Execution:
+    """Correct what an execution is called and how it is mapped to ATT&CK; its checks stay as they are."""
+    await correct_execution(store, key, author, given(data))
+    return await _found(store, key)
+
+
+@delete("/{key:str}", opt=needs(AccessRole.ADMIN), responses=problems(HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT))
+async def delete_execution(
+    store: NamedDependency[Store], author: NamedDependency[Author], key: FromPath[UUID], *, cascade: Cascade = False
+) -> None:
+    """Delete an execution; with checks only if they are meant."""
+    await remove_execution(store, key, author, cascade=cascade)
+
+
 async def _listed(store: Store, paging: Paging, wanted: ExecutionFilter, order: ExecutionOrder) -> Executions:
     async with store.read() as uow:
         page = await uow.executions.list(paging, wanted, order)
@@ -124,6 +148,8 @@ router = Router(
         get_execution,
         get_execution_by_link_id,
         get_execution_with_operation,
+        update_execution,
+        delete_execution,
     ],
     dependencies={"wanted": Provide(execution_filter, sync_to_thread=False)},
     tags=["executions"],

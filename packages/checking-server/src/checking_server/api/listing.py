@@ -11,11 +11,13 @@ from litestar.params import PathParameter, QueryParameter
 from checking_core.errors import RejectedMessageError
 from checking_core.storage import Page, Paging
 
-__all__ = ["Hours", "Listing", "columns", "listing", "paging"]
+__all__ = ["Cascade", "Hours", "Listing", "columns", "given", "listing", "paging"]
 
 Items = TypeVar("Items", bound="Listing")
 
 Hours: TypeAlias = Annotated[int, PathParameter(ge=1, le=87_600, description="Hours back from now, ten years at most")]
+
+Cascade: TypeAlias = Annotated[bool, QueryParameter(description="Delete what hangs on it as well, else it is refused")]
 
 _Number: TypeAlias = Annotated[int, QueryParameter(ge=1, le=1_000_000, description="Page of the list, from 1")]
 _Size: TypeAlias = Annotated[int, QueryParameter(ge=1, le=1_000, description="Items on a page")]
@@ -52,6 +54,12 @@ def listing(page: Page, kind: type[Items]) -> Items:
     """A page of rows as a list of the API, whose items take the columns of their own names."""
     told = msgspec.structs.asdict(page)
     return msgspec.convert({**told, "items": [columns(row) for row in page.items]}, kind)
+
+
+def given(wanted: msgspec.Struct) -> dict[str, Any]:
+    """The fields of a correction that its sender has named."""
+    told = msgspec.structs.asdict(wanted)
+    return {name: value for name, value in told.items() if value is not msgspec.UNSET}
 
 
 def columns(row: Mapping[Any, Any]) -> dict[str, Any]:

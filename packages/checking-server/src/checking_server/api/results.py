@@ -8,7 +8,7 @@ from typing import Annotated
 from uuid import UUID
 
 import msgspec
-from litestar import Router, get, post
+from litestar import Router, delete, get, post
 from litestar.di import NamedDependency, Provide
 from litestar.params import FromPath, JSONBody, QueryParameter
 
@@ -23,6 +23,7 @@ from checking_server.api.listing import Hours, columns, listing
 from checking_server.api.problems import problems
 from checking_server.api.schemas import Result, Results
 from checking_server.flow.override import override
+from checking_server.flow.remove import remove_result
 
 __all__ = ["router"]
 
@@ -99,6 +100,12 @@ async def override_result(
     return await _found(store, await override(store, key, data.outcome, author, note=data.note))
 
 
+@delete("/{key:str}", opt=needs(AccessRole.ADMIN), responses=problems(HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT))
+async def delete_result(store: NamedDependency[Store], author: NamedDependency[Author], key: FromPath[UUID]) -> None:
+    """Delete a verdict that another one has replaced; the current one of a check stays as long as the check."""
+    await remove_result(store, key, author)
+
+
 async def _found(store: Store, key: UUID) -> Result:
     async with store.read() as uow:
         row = await uow.results.get(key)
@@ -125,6 +132,7 @@ router = Router(
         list_recent_results,
         get_result,
         override_result,
+        delete_result,
     ],
     dependencies={"wanted": Provide(result_filter, sync_to_thread=False)},
     tags=["results"],
