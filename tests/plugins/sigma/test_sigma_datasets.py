@@ -15,6 +15,8 @@ from checking_core.errors import ConfigurationError
 from checking_plugin_sigma.datasets import read_datasets
 from checking_plugin_sigma.demo import shown
 
+from .rules_and_events import rule_text
+
 LABEL = """\
 title: Two hosts
 id: SDWIN-1
@@ -37,8 +39,9 @@ EVENTS = [
 
 
 @pytest.fixture
-def clone(tmp_path: Path) -> Path:
+def clone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """One label, its recording packed as it is there."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     metadata = tmp_path / "datasets/atomic/_metadata"
     metadata.mkdir(parents=True)
     (metadata / "SDWIN-1.yaml").write_text(LABEL)
@@ -67,7 +70,8 @@ def test_a_recording_that_is_absent_or_tells_no_certain_time_is_left_out_and_nam
     local = json.dumps({"EventTime": "2020-10-18 19:50:09", "Hostname": "ws01"}).encode()
     (clone / "datasets/atomic/windows/x/host/local.zip").write_bytes(gzip.compress(local))
     assert read_datasets(clone).left_out == ["SDWIN-2", "SDWIN-3"]
-    request = DemoRequest(folder=clone, ended=datetime.now(UTC), datasets=clone, rules=clone)
+    (clone / "rule.yml").write_text(rule_text({"A": "x"}))
+    request = DemoRequest(folder=clone, ended=datetime.now(UTC), datasets=clone, rules=clone / "rule.yml")
     assert "2 more cannot be read or tell no certain time" in shown(request).remark
 
 
@@ -95,3 +99,9 @@ def test_a_label_that_is_no_yaml_is_named(clone: Path) -> None:
 def test_recordings_and_rules_go_together(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="go together"):
         shown(DemoRequest(folder=tmp_path, ended=datetime.now(UTC), rules=tmp_path))
+
+
+def test_rules_that_are_not_there_are_refused_before_anything_is_read(clone: Path) -> None:
+    request = DemoRequest(folder=clone, ended=datetime.now(UTC), datasets=clone, rules=clone / "ruels")
+    with pytest.raises(ConfigurationError, match="neither a rule nor a folder of rules"):
+        shown(request)

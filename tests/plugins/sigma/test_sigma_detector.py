@@ -225,6 +225,13 @@ async def test_no_file_is_an_outage(site):
     assert (result.outcome, result.reason, result.final) == (Outcome.INCONCLUSIVE, Reason.BACKEND_UNREACHABLE, False)
 
 
+async def test_rules_that_are_not_where_the_setting_says_are_an_outage_that_says_so(site, tmp_path):
+    site.write(start())
+    result = await ask(site.detector(rules=tmp_path / "ruels"))
+    assert (result.outcome, result.reason) == (Outcome.INCONCLUSIVE, Reason.BACKEND_UNREACHABLE)
+    assert "ruels is neither a rule nor a folder of rules" in result.result_metadata["error"]
+
+
 async def test_what_could_not_be_read_is_said(site):
     site.write(start())
     with site.log.open("a") as file:

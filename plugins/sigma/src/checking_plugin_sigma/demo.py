@@ -14,6 +14,8 @@ from checking_core.errors import ConfigurationError
 from checking_core.plugin.demo import moved
 from checking_plugin_sigma.datasets import read_datasets
 from checking_plugin_sigma.events.instant import utc_of
+from checking_plugin_sigma.rules.cache import RuleCache, default_folder
+from checking_plugin_sigma.rules.load import load_rules
 
 __all__ = ["SAMPLE", "shown"]
 
@@ -24,12 +26,13 @@ def shown(request: DemoRequest) -> Shown:
     """The operation to show, with everything that is needed to judge it.
 
     Raises:
-        ConfigurationError: only one of recordings and rules is given, or there are none in the folder.
+        ConfigurationError: only one of recordings and rules is given, or one of their folders holds none.
     """
     if (request.datasets is None) != (request.rules is None):
         raise ConfigurationError("--datasets and --rules go together")
     if request.datasets is None or request.rules is None:
         return _sample(request)
+    load_rules(request.rules, cache=RuleCache(default_folder()))  # refused at once, and read in no time afterwards
     found = read_datasets(request.datasets)
     told = {"version": 1, "backends_default": ["sigma"], "expectations": found.expectations}
     expectations = request.folder / "expectations.yml"

@@ -15,6 +15,7 @@ import yaml
 from checking_core import (
     Answer,
     Ask,
+    BackendUnreachableError,
     CheckingError,
     DetectionConfig,
     DetectionTask,
@@ -28,6 +29,7 @@ from checking_core import (
     SearchDetector,
     SearchRequest,
 )
+from checking_core.errors import ConfigurationError
 from checking_core.matching.window import Window
 from checking_core.plugin.subject import Subject
 from checking_plugin_sigma.evaluate.actions import actions_of
@@ -137,7 +139,11 @@ class SigmaDetector(SearchDetector):
         return literals[0] if len(literals) == 1 else f"[{', '.join(literals)}]"
 
     async def _run(self, work: Callable[[S], T], subject: S) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._thread, work, subject)
+        """Off the event loop. What is set up wrongly may be mended while the check waits, as with any backend."""
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._thread, work, subject)
+        except ConfigurationError as error:
+            raise BackendUnreachableError(str(error)) from error
 
     def _evaluated(self, request: SearchRequest) -> SearchAnswer:
         rules, words = self._asked(request.query)

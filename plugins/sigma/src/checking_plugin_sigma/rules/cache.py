@@ -9,6 +9,7 @@ import hashlib
 import os
 import tempfile
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -46,17 +47,13 @@ class RuleCache:
 
     def put(self, key: str, rules: RuleSet) -> None:
         """Keep a compiled set; the oldest entries make room."""
-        try:
+        with suppress(OSError):
             self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             descriptor, name = tempfile.mkstemp(dir=self._folder)
             with os.fdopen(descriptor, "wb") as file:
                 file.write(_ENCODER.encode(rules))
             Path(name).replace(self._folder / f"{key}.msgpack")
             self._make_room()
-        except OSError as error:
-            import structlog  # which is slow to load, and here for once
-
-            structlog.get_logger(__name__).info("sigma_cache_not_written", error_type=type(error).__name__)
 
     def _make_room(self) -> None:
         entries = sorted(self._folder.glob("*.msgpack"), key=lambda entry: entry.stat().st_mtime, reverse=True)
