@@ -212,5 +212,5 @@ def _wrong_settings(error: ValidationError, model: type[BaseSettings], prefix: s
     for item in error.errors(include_url=False, include_input=False, include_context=False):
         name = "_".join(map(str, item["loc"])) or "*"
         variable = f"{prefix}{name}".upper() if name == "*" or name in model.model_fields else name
-        problems.append(f"{variable}: {item['msg']}")
+        problems.append(f"{variable}: {item['msg'].removeprefix('Value error, ')}")
     return "; ".join(problems)
