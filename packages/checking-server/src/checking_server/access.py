@@ -53,6 +53,8 @@ class Scope(StrEnum):
     HEALTH = "health"
     ACCESS = "access"
     EVENTS = "events"
+    PLUGINS = "plugins"
+    DEAD_LETTERS = "dead_letters"
 
 
 class Principal(msgspec.Struct, frozen=True, kw_only=True):

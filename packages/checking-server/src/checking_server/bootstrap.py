@@ -16,6 +16,7 @@ from checking_core.plugin.host import PluginHost
 from checking_core.settings import (
     BackendSettings,
     BackendsSettings,
+    BrokerRole,
     BrokerSettings,
     DatabaseSettings,
     LogSettings,
@@ -31,10 +32,11 @@ from checking_core.transport.topology import Topology
 from checking_core.worker.loop import Worker
 from checking_server.engine import Engine
 from checking_server.flow.accept import Plan
+from checking_server.flow.replay import Replay
 from checking_server.roles import Role
 from checking_server.settings import ApiSettings, FlowSettings
 
-__all__ = ["Settings", "open_engine", "open_store", "planner", "watched_queues"]
+__all__ = ["Settings", "open_engine", "open_replay", "open_store", "planner", "replay_of", "watched_queues"]
 
 log = structlog.get_logger(__name__)
 
@@ -204,6 +206,40 @@ async def watched_queues(
         yield dict.fromkeys(sorted(queues), ask)
     finally:
         await transport.close()
+
+
+@asynccontextmanager
+async def open_replay(broker: BrokerSettings, topology: TopologySettings, store: Store) -> AsyncIterator[Replay]:
+    """What sends dead letters again, as the user who sets the broker up: no role may publish to every queue.
+
+    Raises:
+        ConfigurationError: no broker is configured, or that user has no password here.
+    """
+    url = broker.url_for(BrokerRole.ADMIN)
+    if url is None:
+        raise ConfigurationError(
+            "no broker is configured, and the queues of a process are gone with it;"
+            " to accept a message again: checking dead-letters show ID --raw | checking ingest -"
+        )
+    names = topology.topology()
+    transport = create_transport(url, names)
+    try:
+        yield Replay(store, transport, names)
+    finally:
+        await transport.close()
+
+
+@asynccontextmanager
+async def replay_of(settings: Settings, engine: Engine) -> AsyncIterator[Replay | None]:
+    """What this process sends dead letters again with: its own queues, or the broker if it may."""
+    async with AsyncExitStack() as opened:
+        replay = None if settings.broker.configured else engine.replay
+        if settings.broker.configured:
+            try:
+                replay = await opened.enter_async_context(open_replay(settings.broker, settings.topology, engine.store))
+            except ConfigurationError as error:
+                log.warning("dead_letters_stay", problem=str(error))
+        yield replay
 
 
 _UNKNOWN_IN_FLIGHT = 200

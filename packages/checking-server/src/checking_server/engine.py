@@ -24,6 +24,7 @@ from checking_server.flow.dispatch import Dispatch
 from checking_server.flow.expire import Expire
 from checking_server.flow.gather import Gather
 from checking_server.flow.pace import Pace, first_of, wait_for
+from checking_server.flow.replay import Replay
 from checking_server.flow.retry import retry
 from checking_server.roles import Role
 from checking_server.settings import FlowSettings
@@ -84,6 +85,12 @@ class Engine:
     def dispatches(self) -> bool:
         """Whether this process sends tasks, so that what it accepts is carried out while it runs."""
         return Role.DISPATCH in self._transports
+
+    @property
+    def replay(self) -> Replay | None:
+        """What sends dead letters to the queues of this process again, if it has any."""
+        transport = next(iter(self._transports.values()), None)
+        return Replay(self.store, transport, self._topology) if transport is not None else None
 
     @property
     def queues(self) -> dict[str, Callable[[str], Awaitable[QueueState]]]:

@@ -13,6 +13,8 @@ middleware     request id, times and the access log
 access         routes of keys, tokens and the audit log
 guards         who may ask
 ingest         what the red team did, told over HTTP
+dead_letters   messages that could not be accepted
+plugins        what is installed, and whether backends can be reached
 events         the route of changes as they happen; ``streams`` buffers them for each reader
 ============== ===================================================================================
 

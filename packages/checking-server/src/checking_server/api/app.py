@@ -13,8 +13,20 @@ from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.openapi.spec import Components, SecurityScheme
 
+from checking_core.plugin.host import PluginHost
 from checking_server.access import Keyring
-from checking_server.api import access, checks, events, executions, health, ingest, operations, results
+from checking_server.api import (
+    access,
+    checks,
+    dead_letters,
+    events,
+    executions,
+    health,
+    ingest,
+    operations,
+    plugins,
+    results,
+)
 from checking_server.api.checkup import Checkup
 from checking_server.api.guards import LOOPBACK_NAMES, Guard, admitted, author_of, named
 from checking_server.api.listing import paging
@@ -22,6 +34,8 @@ from checking_server.api.middleware import RequestTrace
 from checking_server.api.problems import problem_response
 from checking_server.api.streams import Streams
 from checking_server.engine import Engine
+from checking_server.flow.replay import Replay
+from checking_server.installed import Installed
 
 __all__ = ["BASE_PATH", "SCHEMA_PATH", "create_app"]
 
@@ -40,6 +54,8 @@ def create_app(
     names: Collection[str] = LOOPBACK_NAMES,
     body_limit: int = _BODY_LIMIT,
     streams: Streams | None = None,
+    installed: Installed | None = None,
+    replay: Replay | None = None,
 ) -> Litestar:
     """The API on an engine whose store is open.
 
@@ -50,9 +66,19 @@ def create_app(
         names: host names that requests may call this server by while nobody is asked.
         body_limit: bytes that a request body may have; beyond, 413.
         streams: where changes go, for whoever ends them at the stop.
+        installed: plugins and backends; none without.
+        replay: sends dead letters again; without it they stay.
     """
     streams = Streams() if streams is None else streams
-    given = {"engine": engine, "store": engine.store, "checkup": checkup, "keyring": keyring, "streams": streams}
+    given = {
+        "engine": engine,
+        "store": engine.store,
+        "checkup": checkup,
+        "keyring": keyring,
+        "streams": streams,
+        "installed": installed or Installed(PluginHost((), {}), {}),
+        "replay": replay,
+    }
     guards = [admitted(keyring)] if keyring else [named(names), admitted(None)]
     app = Litestar(
         [_version_1(given, guards)],
@@ -67,7 +93,7 @@ def create_app(
 
 
 def _version_1(given: Mapping[str, object], guards: Sequence[Guard]) -> Router:
-    groups = (health, operations, executions, checks, results, ingest, access, events)
+    groups = (health, operations, executions, checks, results, ingest, dead_letters, plugins, access, events)
     asked: Mapping[str, Callable[..., object]] = {"author": author_of, "paging": paging}
     return Router(
         BASE_PATH,

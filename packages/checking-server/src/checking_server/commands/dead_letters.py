@@ -134,25 +134,12 @@ async def _store() -> AsyncIterator[Store]:
 
 @asynccontextmanager
 async def _replay(store: Store) -> AsyncIterator[Replay]:
-    """The broker, as the user who sets it up: no role may publish to every queue."""
-    from checking_core.settings import BrokerRole, BrokerSettings, read
-    from checking_core.transport.factory import create_transport
+    from checking_core.settings import BrokerSettings, read
     from checking_core.transport.settings import TopologySettings
-    from checking_server.flow.replay import Replay
+    from checking_server.bootstrap import open_replay
 
-    url = read(BrokerSettings).url_for(BrokerRole.ADMIN)
-    if url is None:
-        raise ConfigurationError(
-            "no broker is configured, and the queues of a process are gone with it;"
-            " to accept a message again: checking dead-letters show ID --raw | checking ingest -"
-        )
-    topology = read(TopologySettings).topology()
-    transport = create_transport(url, topology)
-    try:
-        await transport.start()
-        yield Replay(store, transport, topology)
-    finally:
-        await transport.close()
+    async with open_replay(read(BrokerSettings), read(TopologySettings), store) as replay:
+        yield replay
 
 
 async def _chosen(store: Store, letters: Sequence[UUID], *, every: bool, reason: str) -> list[UUID]:

@@ -20,9 +20,11 @@ from checking_core.plugin.host import PluginHost
 from checking_core.storage import Store
 from checking_core.transport.base import QueueState
 from checking_core.worker.signals import stopped_by_signals
-from checking_server.bootstrap import Settings, open_engine, watched_queues
+from checking_server.bootstrap import Settings, open_engine, replay_of, watched_queues
 from checking_server.engine import Engine
+from checking_server.flow.replay import Replay
 from checking_server.flow_lock import flow_lock
+from checking_server.installed import Installed
 from checking_server.listening import listen, url_of
 from checking_server.roles import FLOW, Role, chosen_roles, roles_named
 from checking_server.settings import ApiSettings
@@ -81,9 +83,10 @@ async def serve(
             if listener is None:
                 await _work(engine, roles, drain=drain)
                 return
-            async with watched_queues(settings, engine, plugins) as queues:
+            async with watched_queues(settings, engine, plugins) as queues, replay_of(settings, engine) as replay:
                 keyring = None if no_auth else await _keyring(engine.store, settings.api)
-                await _serve(engine, queues, plugins, listener, address, keyring, drain=drain)
+                installed = Installed(plugins, plugins.backends(settings.backends))
+                await _serve(engine, queues, installed, replay, listener, address, keyring, drain=drain)
 
 
 @contextmanager
@@ -127,7 +130,8 @@ async def _keyring(store: Store, settings: ApiSettings) -> Keyring:
 async def _serve(
     engine: Engine,
     queues: Mapping[str, Callable[[str], Awaitable[QueueState]]],
-    plugins: PluginHost,
+    installed: Installed,
+    replay: Replay | None,
     listener: socket.socket,
     host: str,
     keyring: Keyring | None,
@@ -143,9 +147,17 @@ async def _serve(
     if keyring is None:
         _log.warning("no_access_control", meaning="every user of this machine may do everything")
     url = url_of(listener)
-    checkup = Checkup(engine.store, queues, rests_on_broker=engine.rests_on_broker, plugins=plugins.plugins)
+    checkup = Checkup(engine.store, queues, rests_on_broker=engine.rests_on_broker, plugins=installed.host.plugins)
     streams = Streams()
-    app = create_app(engine, checkup, keyring=keyring, names={*LOOPBACK_NAMES, host.lower()}, streams=streams)
+    app = create_app(
+        engine,
+        checkup,
+        keyring=keyring,
+        names={*LOOPBACK_NAMES, host.lower()},
+        streams=streams,
+        installed=installed,
+        replay=replay,
+    )
     ready = _READY.format(url=url, docs=SCHEMA_PATH)
     server = ApiServer(app, drain=drain, on_ready=lambda: print(ready, flush=True), on_stop=streams.close)
     gc.freeze()  # what is loaded by now stays: no collection has to look at it again

@@ -23,7 +23,7 @@ class Replay:
 
     Args:
         store: where the letters are.
-        transport: where they go, started.
+        transport: where they go; started when it is needed first.
         topology: its names.
     """
 
@@ -40,7 +40,9 @@ class Replay:
 
         Raises:
             StoreUnavailableError: what was published stays, and may be replayed again.
+            BrokerUnavailableError: nothing was published.
         """
+        await self._transport.start()
         async with self._store.read() as uow:
             letters = await uow.dead_letters.get_batch(ids)
         outcomes: dict[UUID, CheckingError | None] = dict.fromkeys(ids, NotFoundError("there is no such dead letter"))
