@@ -37,6 +37,15 @@ def test_a_rule_is_asked_of_the_events_of_its_category_alone() -> None:
     )
 
 
+def test_a_winlog_field_may_stand_in_a_string_and_in_a_rule_of_a_channel() -> None:
+    assert "winlog.event_data" in to_eql(a_rule({"CommandLine|contains": "winlog.event_data.x"}))
+    assert "winlog.event_data.X" in to_eql(a_rule({"X": "y"}, product="windows", service="security"))
+
+
+def test_a_path_of_windows_means_no_sign_as_itself() -> None:
+    assert to_eql(a_rule({"Image": "C:\\a\\\\*.exe"})).endswith('(process.executable:"C:\\\\a\\\\*.exe")')
+
+
 def test_alternatives_do_not_escape_the_scope() -> None:
     query = to_eql(a_rule([{"Image|endswith": "a.exe"}, {"CommandLine|contains": "b"}]))
     assert re.fullmatch(r'process where event\.type == "start" and \(.* or .*\)', query)
@@ -57,6 +66,11 @@ def test_a_rule_of_a_channel_is_asked_of_that_channel() -> None:
         (a_rule(["mimikatz", "sekurlsa"]), "any field"),
         (a_rule({"CommandLine|re": r"\d+"}), "regular expressions"),
         (a_rule({"Initiated": "true"}, product="windows", category="network_connection"), "Initiated"),
+        (a_rule({"User|contains": "AUTHORI"}), "domain and a name"),
+        (a_rule({"ParentProcessName": "C:\\a.exe"}, product="windows", service="security"), "name alone"),
+        (a_rule({"ImageLoaded": "x"}, product="windows", category="image_load"), "image_load"),
+        (a_rule({"Details": "x"}, product="windows", category="registry_set"), "event_data.Details: written by Winlog"),
+        (a_rule({"CommandLine|contains": "\\*.exe"}), "as itself"),
         (a_rule({"Image|expand": "%admins%"}), "placeholder"),
         (a_rule({"Image|fieldref": "ParentImage"}), "cannot say this rule"),
         ({"title": "x"}, "no Sigma rule"),
@@ -101,10 +115,8 @@ def converted_or_none(rule: Path) -> str | None:
 def test_each_public_rule_is_scoped_or_refused(shared_data: Path) -> None:
     rules = sorted((shared_data / "sigma" / "rules").rglob("*.yml"))
     queries = [query for rule in rules if (query := converted_or_none(rule))]
-    assert len(queries) > len(rules) * 0.85
+    assert len(queries) > len(rules) * 0.7
     for query in queries:
-        assert re.match(
-            r"(process|file|network|registry) where |any where (\(winlog\.channel:|event\.category )", query
-        )
+        assert re.match(r"(process|file|network|registry) where |any where \(winlog\.channel:", query)
         assert ".caseless" not in query
         refuse_unsafe(query, Language.EQL, None)

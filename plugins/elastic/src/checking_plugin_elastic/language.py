@@ -10,7 +10,7 @@ from typing import Any
 
 from checking_core import QueryInvalidError
 
-__all__ = ["Language", "language_of", "literal", "read_dsl", "refuse_unsafe"]
+__all__ = ["Language", "language_of", "literal", "read_dsl", "refuse_unsafe", "strings_in", "without_strings"]
 
 
 class Language(StrEnum):
@@ -104,6 +104,16 @@ _ESCAPE = {
 }
 
 
+def strings_in(query: str) -> list[str]:
+    """Every string of the query, as it is written."""
+    return _STRING.findall(query)
+
+
+def without_strings(query: str) -> str:
+    """The query with every string empty."""
+    return _STRING.sub('""', query)
+
+
 def refuse_unsafe(query: str, language: Language, template: str | None) -> None:
     """Refuse what would search another time than the check, or put a placeholder where its quotes are not certain.
 
@@ -115,7 +125,7 @@ def refuse_unsafe(query: str, language: Language, template: str | None) -> None:
     Raises:
         QueryInvalidError: says what to change.
     """
-    outside = _STRING.sub('""', query)
+    outside = without_strings(query)
     own_time = _OWN_TIME.get(language)
     if own_time is not None and own_time.search(outside):
         raise QueryInvalidError("the query has a time range of its own; the check's window is used, remove it")

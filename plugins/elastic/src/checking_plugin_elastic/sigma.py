@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from sigma.backends.elasticsearch.elasticsearch_eql import EqlBackend
@@ -11,6 +12,7 @@ from sigma.processing.transformations import FieldFunctionTransformation
 from sigma.rule import SigmaLogSource, SigmaRule
 
 from checking_core.plugin.sigma import converted, has_keywords, has_regex, items_of, read_rule, refused
+from checking_plugin_elastic.language import strings_in, without_strings
 
 __all__ = ["to_eql"]
 
@@ -22,13 +24,20 @@ _SCOPES = {
     "dns_query": "any where dns.question.name != null and ",
     "file_event": 'file where event.type != "deletion" and ',
     "file_delete": 'file where event.type == "deletion" and ',
-    "image_load": 'any where event.category in ("process", "library") and ',
     "registry_set": _REGISTRY,
     "registry_add": _REGISTRY,
     "registry_delete": _REGISTRY,
     "registry_event": _REGISTRY,
 }
 """What an event of a category is in ECS, as Elastic Defend and Winlogbeat both write it."""
+_OTHERWISE = {
+    "Initiated": "Initiated has no field in ECS that tells true from false",
+    "User": "User is a domain and a name, which ECS keeps in two fields",
+    "ParentProcessName": "ParentProcessName is a path, of which ECS keeps the name alone",
+}
+"""Fields that the mapping of pySigma gives a place where their values never are."""
+_ITSELF = re.compile(r"(?<!\\)(?:\\\\)*\\[*?]")
+_NOT_ECS = re.compile(r"\bwinlog\.[\w.]+")
 
 
 def to_eql(sigma: str | dict[str, Any]) -> str:
@@ -43,8 +52,8 @@ def to_eql(sigma: str | dict[str, Any]) -> str:
     if why := _unscoped(rule.logsource) or _lossy(rule):
         raise refused(f"{why}; write the query as rule")
     query = converted(rule, EqlBackend(ecs_windows() + _without_caseless()))
-    if not query.startswith(_ANY):
-        raise refused("the rule became something else than one condition; write the query as rule")
+    if why := _misread(query, rule.logsource):
+        raise refused(f"{why}; write the query as rule")
     scope = _SCOPES.get(rule.logsource.category or "", _ANY)
     return f"{scope}({query.removeprefix(_ANY)})"
 
@@ -66,8 +75,18 @@ def _lossy(rule: SigmaRule) -> str | None:
         return "the rule looks for a text in any field, which EQL cannot"
     if has_regex(rule):
         return "the rule has regular expressions, which Elastic anchors and reads differently"
-    if any(item.field == "Initiated" for item in items_of(rule)):
-        return "Initiated has no field in ECS that tells true from false"
+    return next((_OTHERWISE[item.field] for item in items_of(rule) if item.field in _OTHERWISE), None)
+
+
+def _misread(query: str, source: SigmaLogSource) -> str | None:
+    """What of the query Elastic would refuse, or never find."""
+    if not query.startswith(_ANY):
+        return "the rule became something else than one condition"
+    if any(_ITSELF.search(text) for text in strings_in(query)):
+        return "the rule means * or ? as itself, which EQL cannot write"
+    own = sorted(set(_NOT_ECS.findall(without_strings(query))))
+    if source.category is not None and own:
+        return f"{', '.join(own)}: written by Winlogbeat, not by Elastic Defend"
     return None
 
 
