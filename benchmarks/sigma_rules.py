@@ -1,12 +1,16 @@
 """Sigma rules over telemetry in files: events a second with few rules and with thousands, memory, first verdict.
 
-    python benchmarks/sigma_rules.py [--events 1000000] [--rules 2900] [--rule-folder DIR]
+    python benchmarks/sigma_rules.py [--events 1000000] [--rules 2900] [--rule-folder DIR] [--zircolite COMMAND]
 
 The telemetry are the recorded attacks of CHECKING_SHARED_DATA (default ../shared/data), again and again until there are
 enough events, each line with a number of its own. The rules are those of the recordings and variants of them with other
 texts, and one that looks for twenty words in any field; --rule-folder takes a clone of SigmaHQ/sigma in their place.
 Each case is a process of its own: CPU seconds of one core, JSON included; the rules come out of a warm cache. Every
 case says what became of each rule. The first verdict is a whole `checking sigma scan`, from the start of Python.
+
+Zircolite is on no package index, so its command is named, such as 'python zircolite.py -j -e {events} -r {rules}' in
+its checkout: it gets the same events unpacked, and the same rules, and its start counts as ours does. Without it there
+is a line that says so.
 """
 
 from __future__ import annotations
@@ -16,6 +20,7 @@ import gzip
 import json
 import os
 import resource
+import shlex
 import subprocess
 import sys
 import tempfile
@@ -41,6 +46,7 @@ def main() -> None:
     parser.add_argument("--events", type=int, default=1_000_000)
     parser.add_argument("--rules", type=int, default=2900)
     parser.add_argument("--rule-folder", type=Path)
+    parser.add_argument("--zircolite", help="its command, with {events} and {rules} in it")
     parser.add_argument("--case", nargs=3, type=Path, help=argparse.SUPPRESS)
     chosen = parser.parse_args()
     if chosen.case:
@@ -58,6 +64,7 @@ def main() -> None:
             load_rules(rules, cache=RuleCache(folder / "cache"))
             for telemetry in (recordings, large):
                 case(rules, telemetry, folder / "cache")
+            beside(chosen.zircolite, rules, large, chosen.events)
         first_verdict(folder)
 
 
@@ -65,6 +72,26 @@ def case(rules: Path, telemetry: Path, cache: Path) -> None:
     words = [sys.executable, __file__, "--case", str(rules), str(telemetry), str(cache)]
     done = subprocess.run(words, check=True, capture_output=True, text=True)
     tell(f"{rules.name} rules, {telemetry.name}", json.loads(done.stdout))
+
+
+def beside(command: str | None, rules: Path, events: Path, count: int) -> None:
+    """Zircolite over the same, or why there is no figure of it."""
+    name = f"Zircolite, {rules.name} rules, {events.name}"
+    if command is None:
+        print(f"{name}: not measured, for it is not installed here: name its command with --zircolite")
+        return
+    words = [word.format(events=events, rules=rules) for word in shlex.split(command)]
+    with tempfile.TemporaryFile() as output:
+        process = subprocess.Popen(words, stdout=output, stderr=subprocess.STDOUT)
+        _, status, used = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        if process.returncode:
+            output.seek(0)
+            last = output.read().decode(errors="replace").strip().splitlines()[-1:]
+            print(f"{name}: not measured, for it ended with {process.returncode}: {''.join(last)}")
+            return
+    taken = used.ru_utime + used.ru_stime
+    tell(name, {"events": count, "events/s": count / taken, "seconds": taken, "peak MB": used.ru_maxrss / 1024})
 
 
 def measure(rules: Path, telemetry: Path, cache: Path) -> None:
