@@ -24,6 +24,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from .eql import UnreadableError, query_of, texts_in
 from .serving import Told
 
 __all__ = ["create_app"]
@@ -35,11 +36,10 @@ Handler = Callable[[Request], Awaitable[Response]]
 _ALIASES = {".alerts-security.alerts-default": ".internal.alerts-security.alerts-default-000001"}
 _SHARDS = 4
 _CONDITION = re.compile(
-    r"""[\s(]*(?P<field>[\w@.]+)\s*(?P<how>==|:|like~|like)\s*"""
-    r"""(?:"(?P<quoted>(?:[^"\\]|\\.)*)"|(?P<bare>(?:\\.|[^\s"\\()])+))[\s)]*""",
+    r"""\s*(?P<field>[\w@.]+)\s*(?P<how>==|:|like)\s*"""
+    r"""(?:"(?P<quoted>(?:[^"\\]|\\.)*)"|(?P<bare>(?:\\.|[^\s"\\()])+))\s*""",
     re.DOTALL,
 )
-_ESCAPED = re.compile(r"\\(?:u\{([0-9a-f]+)\}|(.))", re.DOTALL)
 
 
 class RefusedError(Exception):
@@ -104,11 +104,11 @@ class Cluster:
     async def eql(self, request: Request) -> Response:
         """``POST /{index}/_eql/search``: EqlSearchRequest.ts, EqlSearchResponseBase.ts."""
         body = await request.json()
-        category, where, condition = body["query"].strip().partition(" where ")
-        if not where or category not in ("any", "process", "file", "network"):
-            raise RefusedError(400, "parsing_exception", "line 1:1: no viable input")
-        of_kind = [_equals("event.category", category)] if category != "any" else []
-        test = _all([_matcher(body["filter"]), *of_kind, _conjunction(condition, loose=(":", "like~"))])
+        try:
+            condition = query_of(body["query"])
+        except UnreadableError as error:
+            raise RefusedError(400, "parsing_exception", str(error)) from error
+        test = _all([_matcher(body["filter"]), condition])
         found = [_hit(one) for one in self._documents(request.path_params["index"]) if test(one)]
         self._shards(request)
         hits = {"total": {"value": len(found), "relation": "eq"}, "events": found[: body["size"]]}
@@ -206,15 +206,15 @@ def _matcher(query: Mapping[str, Any]) -> Test:
             ((field, how),) = body.items()
             return _like(field, how["value"], loose=bool(how.get("case_insensitive")))
         case "query_string":
-            return _conjunction(body["query"], lucene=True)
+            return _conjunction(body["query"])
     raise RefusedError(400, "parsing_exception", f"unknown query [{kind}]")
 
 
-def _conjunction(text: str, *, loose: tuple[str, ...] = (), lucene: bool = False) -> Test:
-    """Conditions that are joined by ``and``, so that brackets say nothing; those in ``loose`` do not mind the case."""
+def _conjunction(text: str) -> Test:
+    """Conditions of Lucene or ES|QL that are joined by ``and``, each of a field and a text."""
     tests, at = [], 0
     while found := _CONDITION.match(text, at):
-        tests.append(_in_lucene(found) if lucene else _in_eql(found, loose))
+        tests.append(_compared(found["field"], found["how"], found["quoted"], found["bare"]))
         at = found.end()
         if at == len(text):
             return _all(tests)
@@ -224,26 +224,16 @@ def _conjunction(text: str, *, loose: tuple[str, ...] = (), lucene: bool = False
     raise RefusedError(400, "parsing_exception", f"line 1:{at}: mismatched input '{text[at:][:20]}'")
 
 
-def _in_lucene(found: re.Match[str]) -> Test:
-    """Within quotes a text is itself, without them a pattern: query-string-syntax of the reference."""
-    if found["quoted"] is not None:
-        return _equals(found["field"], _plain(found["quoted"]))
-    return _like(found["field"], found["bare"], loose=False)
-
-
-def _in_eql(found: re.Match[str], loose: tuple[str, ...]) -> Test:
-    value = _plain(found["quoted"] or "")
-    if found["how"] == "==":
-        return _equals(found["field"], value)
-    return _like(found["field"], value, loose=found["how"] in loose)
-
-
-def _plain(escaped: str) -> str:
-    return _ESCAPED.sub(lambda one: chr(int(one[1], 16)) if one[1] else one[2], escaped)
+def _compared(field: str, how: str, quoted: str | None, bare: str | None) -> Test:
+    """Within quotes a text is itself, without them or behind ``like`` a pattern: query-string-syntax, esql/like."""
+    if quoted is None:
+        return _like(field, bare or "", loose=False)
+    text = re.sub(r"\\(.)", r"\1", quoted, flags=re.DOTALL)
+    return _like(field, text, loose=False) if how == "like" else _equals(field, text)
 
 
 def _equals(field: str, value: str) -> Test:
-    return lambda document: value in _texts(document, field)
+    return lambda document: value in texts_in(document, field)
 
 
 def _like(field: str, pattern: str, *, loose: bool) -> Test:
@@ -251,11 +241,7 @@ def _like(field: str, pattern: str, *, loose: bool) -> Test:
     parts = re.findall(r"\\.|.", pattern, re.DOTALL)
     regex = "".join(".*" if part == "*" else re.escape(part[-1]) for part in parts)
     shape = re.compile(regex, re.DOTALL | (re.IGNORECASE if loose else 0))
-    return lambda document: any(shape.fullmatch(text) for text in _texts(document, field))
-
-
-def _texts(document: Document, field: str) -> list[str]:
-    return [str(one) for one in _listed(document.get(field))]
+    return lambda document: any(shape.fullmatch(text) for text in texts_in(document, field))
 
 
 def _listed(value: Any) -> list[Any]:
