@@ -2,7 +2,7 @@
 
 Source: ``docs/reference/query-languages/eql/eql-syntax.md`` of elasticsearch. ``:`` and ``like~`` do not mind the case,
 and have the wildcards ``*`` and ``?``. ``==`` is exact. ``not`` binds before ``and``, ``and`` before ``or``. Escapes of
-a string are those of a quote, of a backslash, and ``u{...}``. A condition on a missing field is not met, its ``not`` is.
+a string are those of a quote, a backslash, and ``u{...}``. A condition on a missing field is not met, its ``not`` is.
 """
 
 from __future__ import annotations
