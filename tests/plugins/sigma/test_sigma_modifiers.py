@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 
 import pytest
+from sigma.modifiers import modifier_mapping
 
 from .rules_and_events import a_rule, an_event, hits, lines_hit, parsed, refusal, rule_text
 
@@ -65,6 +66,9 @@ CASES = [
     ({"A|re|s": "a.b"}, {"A": "a\nb"}, True),
     ({"A|re": "a.b"}, {"A": "a\nb"}, False),
     ({"A|re|i|s": "A.B"}, {"A": "a\nb"}, True),
+    ({"A|re|ignorecase": "IT"}, {"A": "it"}, True),
+    ({"A|re|multiline": "^b$"}, {"A": "a\nb"}, True),
+    ({"A|re|dotall": "a.b"}, {"A": "a\nb"}, True),
     ({"A|re": "it's"}, {"A": "it's"}, True),
     ({"A|re": r"(?<!x)y"}, {"A": "zy"}, True),
     # cidr
@@ -142,6 +146,11 @@ CASES = [
     ({"A|hour": 23}, {"A": "2020-10-18 22:49:40.854"}, False),
     ({"A|week": 42}, {"A": "2020-10-18T23:49:40Z"}, True),
     ({"A|year": 2020}, {"A": "no time"}, False),
+    ({"A|year": 2020}, {"A": "2020-10-18T23:49:40Z"}, True),
+    ({"A|month": 10}, {"A": "2020-10-18T23:49:40Z"}, True),
+    ({"A|day": 18}, {"A": "2020-10-18T23:49:40Z"}, True),
+    ({"A|day": 18}, {"A": "2020-10-19T23:49:40Z"}, False),
+    ({"A|minute": 49}, {"A": "2020-10-18T23:49:40Z"}, True),
     # keywords: words anywhere
     (["mimikatz"], {"A": "x", "B": "run MIMIKATZ.exe"}, True),
     (["mimikatz"], {"A": "x"}, False),
@@ -163,6 +172,13 @@ CASES = [
     ({"user.name": "eve"}, {"user": {"name": "Eve"}}, True),
     ({"users.name": "eve"}, {"users": [{"name": "bob"}, {"name": "Eve"}]}, True),
 ]
+
+
+def test_every_modifier_that_pysigma_knows_has_a_case():
+    """A new one has to be thought of: what it means here, or why a rule with it is refused."""
+    selections = [selection for selection, _, _ in CASES if isinstance(selection, dict)]
+    tried = {modifier for selection in selections for field in selection for modifier in field.split("|")[1:]}
+    assert set(modifier_mapping) - tried == {"expand", "utf16"}  # which have tests of their own
 
 
 @pytest.mark.parametrize(("selection", "fields", "expected"), CASES)
@@ -235,6 +251,8 @@ def test_placeholders_stand_for_the_values_that_are_given():
         ({"selection": {"A|re": "("}}, "regular expression"),
         ({"selection": {"A|cidr": "10.0.0.0/99"}}, "CIDR"),
         ({"selection": {"A|gt": "many"}}, ""),
+        ({"selection": {"A|utf16|base64": "x"}}, "use wide"),
+        ({"selection": [{"B": "x"}, {"A|utf16|base64offset|contains": "x"}]}, "use wide"),
         ({"selection": {"|cidr": "10.0.0.0/8"}}, "without naming a field"),
         ({"selection": [None]}, ""),
         ({"detection": {"selection": {"A": "x"}, "condition": "selection and filter"}}, "filter"),

@@ -17,7 +17,8 @@ from sigma.conditions import (
     ConditionOR,
     ConditionValueExpression,
 )
-from sigma.rule import SigmaRule
+from sigma.modifiers import SigmaUTF16Modifier
+from sigma.rule import SigmaDetection, SigmaRule
 
 from checking_plugin_sigma.rules.model import All, Has, Kind, Missing, Node, Not, Same, Some, Test
 
@@ -54,7 +55,18 @@ def condition_of(rule: SigmaRule, placeholders: Placeholders) -> Node:
         UnsupportedError: it says something that is not supported.
         SigmaError: it makes no sense.
     """
+    for detection in rule.detection.detections.values():
+        _refuse_utf16(detection)
     return _some([_node(condition.parsed, placeholders) for condition in rule.detection.parsed_condition])
+
+
+def _refuse_utf16(detection: SigmaDetection) -> None:
+    """The byte order mark comes out of pySigma as that of UTF-8, which stands before no text of UTF-16: it never hits."""
+    for item in detection.detection_items:
+        if isinstance(item, SigmaDetection):
+            _refuse_utf16(item)
+        elif SigmaUTF16Modifier in item.modifiers:
+            raise UnsupportedError("has the modifier utf16, whose byte order mark is in hardly any log; use wide")
 
 
 def _node(item: Any, placeholders: Placeholders) -> Node:
