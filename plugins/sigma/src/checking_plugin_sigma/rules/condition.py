@@ -61,7 +61,7 @@ def condition_of(rule: SigmaRule, placeholders: Placeholders) -> Node:
 
 
 def _refuse_utf16(detection: SigmaDetection) -> None:
-    """The byte order mark comes out of pySigma as that of UTF-8, which stands before no text of UTF-16: it never hits."""
+    """The byte order mark comes out of pySigma as that of UTF-8, which is before no text of UTF-16: it never hits."""
     for item in detection.detection_items:
         if isinstance(item, SigmaDetection):
             _refuse_utf16(item)
