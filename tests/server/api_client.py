@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from types import MappingProxyType
 from typing import Any
 
 import httpx
@@ -15,12 +16,13 @@ from checking_core.storage import Store
 from checking_core.transport.base import Transport
 from checking_core.transport.memory import MemoryTransport
 from checking_core.transport.topology import Topology
-from checking_server.api.app import create_app
+from checking_server.api.app import Parts, create_app
 from checking_server.api.checkup import Checkup
 from checking_server.engine import Engine
 from checking_server.flow.accept import Plan
-from checking_server.settings import FlowSettings
+from checking_server.settings import ApiSettings, FlowSettings
 
+UNPACED = ApiSettings(requests_per_minute=0)
 HERE = "http://127.0.0.1:1337"
 
 
@@ -35,15 +37,30 @@ async def client_of(
     patience: float = 5.0,
     **options: Any,
 ) -> AsyncIterator[httpx.AsyncClient]:
-    """A client of the API on this store; ``options`` are those of ``create_app``."""
+    """A client of the API on this store; ``options`` are those of ``app_on``, and its parts."""
     asked = dict.fromkeys(queues, (transport or MemoryTransport()).state)
     checkup = Checkup(store, asked, rests_on_broker=rests_on_broker, plugins=plugins, patience=patience)
-    engine = engine_on(store, **{name: options.pop(name) for name in ("plan",) if name in options})
-    async with client_of_app(create_app(engine, checkup, **{"keyring": None, **options})) as client:
+    parts = {name: options.pop(name) for name in ("keyring", "installed", "replay", "plan") if name in options}
+    async with client_of_app(app_on(store, checkup, parts, **options)) as client:
         yield client
 
 
-def engine_on(store: Store, plan: Plan = lambda *_: ()) -> Engine:
+def app_on(
+    store: Store,
+    checkup: Checkup | None = None,
+    parts: Mapping[str, Any] = MappingProxyType({}),
+    *,
+    settings: ApiSettings = UNPACED,
+    **options: Any,
+) -> Litestar:
+    """The application on a store; of its parts those that are given, and nothing of plugins or a broker."""
+    given = dict(parts)
+    engine = engine_on(store, given.pop("plan", lambda *_: ()))
+    checkup = checkup or Checkup(store, {}, plugins=())
+    return create_app(Parts(engine=engine, checkup=checkup, **{"keyring": None, **given}), settings, **options)
+
+
+def engine_on(store: Store, plan: Plan) -> Engine:
     """An engine that only takes in: no part of it runs."""
     settings = FlowSettings()
     return Engine(

@@ -26,10 +26,8 @@ from checking_core.errors import (
     StoreUnavailableError,
 )
 from checking_core.storage import Store
-from checking_server.api.app import create_app
-from checking_server.api.checkup import Checkup
 
-from .api_client import client_of_app, engine_on
+from .api_client import app_on, client_of_app
 
 KEYS = {"type", "title", "status", "detail", "status_code", "instance", "errors", "request_id"}
 
@@ -64,7 +62,7 @@ async def take(data: JSONBody[Thing]) -> Thing:
 @pytest.fixture
 async def client(tmp_path: Path) -> AsyncIterator[httpx.AsyncClient]:
     async with Store(f"sqlite+aiosqlite:///{tmp_path / 'checking.db'}") as store:
-        app = create_app(engine_on(store), Checkup(store, {}, plugins=()), keyring=None, body_limit=100)
+        app = app_on(store, body_limit=100)
         app.register(raises)
         app.register(take)
         async with client_of_app(app) as opened:

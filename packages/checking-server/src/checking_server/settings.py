@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from pydantic import Field, SecretStr
-from pydantic_settings import BaseSettings, SettingsConfigDict
+import re
+from typing import Annotated
+
+from pydantic import Field, SecretStr, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 __all__ = ["ApiSettings", "FlowSettings"]
 
+_ORIGIN = re.compile(r"https?://[A-Za-z0-9.\-\[\]:]+")
 _ENV = SettingsConfigDict(env_prefix="CHECKING_", env_file=".env", extra="ignore", frozen=True, env_ignore_empty=True)
 
 
@@ -40,3 +44,27 @@ class ApiSettings(BaseSettings):
         default=None, min_length=32, description="The one before: its tokens are good until they end"
     )
     token_minutes: float = Field(default=15.0, gt=0, le=1440, description="How long a token is good for")
+    requests_per_minute: float = Field(
+        default=6000.0,
+        ge=0,
+        le=1e9,
+        description="Requests of one key, or of one address without keys; 0 for any number",
+    )
+    origins: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(), description="Web pages that may ask from a browser (CORS), with commas between"
+    )
+    body_seconds: float = Field(default=30.0, gt=0, le=3600, description="How long a request's body may take to come")
+    hsts: bool = Field(default=False, description="Tell browsers to come by TLS alone; for a server behind a proxy")
+
+    @field_validator("origins", mode="before")
+    @classmethod
+    def _listed(cls, told: object) -> object:
+        return tuple(part.strip() for part in told.split(",") if part.strip()) if isinstance(told, str) else told
+
+    @field_validator("origins")
+    @classmethod
+    def _are_origins(cls, origins: tuple[str, ...]) -> tuple[str, ...]:
+        for origin in origins:
+            if not _ORIGIN.fullmatch(origin):
+                raise ValueError(f"{origin[:100]!r} is no origin; write it as https://soc.example, without a path")
+        return origins

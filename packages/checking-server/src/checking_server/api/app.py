@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from importlib.metadata import version
 from typing import Any
 
 from litestar import Litestar, Request, Router
+from litestar.config.compression import CompressionConfig
+from litestar.config.cors import CORSConfig
 from litestar.di import Provide
 from litestar.exceptions import NotFoundException
 from litestar.openapi import OpenAPIConfig
@@ -28,72 +32,100 @@ from checking_server.api import (
     results,
 )
 from checking_server.api.checkup import Checkup
-from checking_server.api.guards import LOOPBACK_NAMES, Guard, admitted, author_of, named
+from checking_server.api.guards import LOOPBACK_NAMES, Guard, Pace, admitted, author_of, named
 from checking_server.api.listing import paging
 from checking_server.api.middleware import RequestTrace
 from checking_server.api.problems import problem_response
+from checking_server.api.rate import Buckets
 from checking_server.api.streams import Streams
 from checking_server.engine import Engine
 from checking_server.flow.replay import Replay
 from checking_server.installed import Installed
+from checking_server.settings import ApiSettings
 
-__all__ = ["BASE_PATH", "SCHEMA_PATH", "create_app"]
+__all__ = ["BASE_PATH", "SCHEMA_PATH", "Parts", "create_app"]
 
 BASE_PATH = "/api/v1"
 SCHEMA_PATH = "/schema"
 
+_HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-store",
+    "Cross-Origin-Resource-Policy": "same-origin",
+}
+"""Of every answer: what is told here is nobody's to keep, to frame or to run."""
+_HSTS = {"Strict-Transport-Security": "max-age=31536000"}
+_GUESSES = 20
+"""Requests a minute that an address may make without a key that is known."""
 _BODY_LIMIT = 16 * 1024 * 1024
 """Bytes of a request body: room for a list of messages, each of which has a limit of its own."""
 
 
-def create_app(
-    engine: Engine,
-    checkup: Checkup,
-    *,
-    keyring: Keyring | None,
-    names: Collection[str] = LOOPBACK_NAMES,
-    body_limit: int = _BODY_LIMIT,
-    streams: Streams | None = None,
-    installed: Installed | None = None,
-    replay: Replay | None = None,
-) -> Litestar:
-    """The API on an engine whose store is open.
+@dataclass(frozen=True, kw_only=True)
+class Parts:
+    """What the API rests on. Routes ask for a part by its name.
 
-    Args:
-        engine: rows, and what takes in messages.
+    Attributes:
+        engine: rows, and what takes in messages; its store is open.
         checkup: what the health routes ask.
         keyring: who may do what; ``None`` asks nobody, which is for loopback alone.
-        names: host names that requests may call this server by while nobody is asked.
-        body_limit: bytes that a request body may have; beyond, 413.
         streams: where changes go, for whoever ends them at the stop.
-        installed: plugins and backends; none without.
+        installed: plugins and backends.
         replay: sends dead letters again; without it they stay.
     """
-    streams = Streams() if streams is None else streams
-    given = {
-        "engine": engine,
-        "store": engine.store,
-        "checkup": checkup,
-        "keyring": keyring,
-        "streams": streams,
-        "installed": installed or Installed(PluginHost((), {}), {}),
-        "replay": replay,
-    }
-    guards = [admitted(keyring)] if keyring else [named(names), admitted(None)]
+
+    engine: Engine
+    checkup: Checkup
+    keyring: Keyring | None
+    streams: Streams = field(default_factory=Streams)
+    installed: Installed = field(default_factory=lambda: Installed(PluginHost((), {}), {}))
+    replay: Replay | None = None
+
+
+def create_app(
+    parts: Parts, settings: ApiSettings, *, names: Collection[str] = LOOPBACK_NAMES, body_limit: int = _BODY_LIMIT
+) -> Litestar:
+    """The API.
+
+    Args:
+        parts: what it rests on.
+        settings: how often, how slowly and from which pages it may be asked.
+        names: host names that requests may call this server by while nobody is asked.
+        body_limit: bytes that a request body may have; beyond, 413.
+    """
+    store, streams, keyring = parts.engine.store, parts.streams, parts.keyring
+    per_minute = settings.requests_per_minute
+    pace = Pace(Buckets(per_minute, burst=math.ceil(per_minute / 6)), Buckets(_GUESSES, burst=_GUESSES))
+    guards = [admitted(keyring, pace)] if keyring else [named(names), admitted(None, pace)]
     app = Litestar(
-        [_version_1(given, guards)],
+        [_version_1(parts, guards)],
         exception_handlers={Exception: problem_response},
         openapi_config=_openapi(),
         request_max_body_size=body_limit,
-        lifespan=[lambda _: engine.store.followed(streams.tell, on_gap=streams.gap)],
+        compression_config=CompressionConfig("gzip", minimum_size=1_000, gzip_compress_level=5, exclude=[events.PATH]),
+        cors_config=_cors(settings.origins),
+        lifespan=[lambda _: store.followed(streams.tell, on_gap=streams.gap)],
         logging_config=None,  # its default would reconfigure the process's logging
     )
-    app.asgi_handler = RequestTrace(app.asgi_handler)
+    headers = {**_HEADERS, **(_HSTS if settings.hsts else {})}
+    app.asgi_handler = RequestTrace(app.asgi_handler, headers=headers, body_seconds=settings.body_seconds)
     return app
 
 
-def _version_1(given: Mapping[str, object], guards: Sequence[Guard]) -> Router:
+def _cors(origins: Sequence[str]) -> CORSConfig | None:
+    """No page of another origin may ask, unless it is named; cookies play no part."""
+    if not origins:
+        return None
+    asked = ["Authorization", "Content-Type", "Last-Event-ID", "X-API-Key", "X-Request-ID"]
+    told = ["Retry-After", "X-Process-Time-Ms", "X-Request-ID"]
+    return CORSConfig(allow_origins=list(origins), allow_headers=asked, expose_headers=told)
+
+
+def _version_1(parts: Parts, guards: Sequence[Guard]) -> Router:
     groups = (health, operations, executions, checks, results, ingest, dead_letters, plugins, access, events)
+    given = {"store": parts.engine.store, **{part.name: getattr(parts, part.name) for part in fields(parts)}}
     asked: Mapping[str, Callable[..., object]] = {"author": author_of, "paging": paging}
     return Router(
         BASE_PATH,

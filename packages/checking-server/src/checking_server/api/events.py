@@ -23,7 +23,10 @@ from checking_server.api.guards import recognised
 from checking_server.api.problems import RETRY_AFTER, problems
 from checking_server.api.streams import Lost, Streams, Told
 
-__all__ = ["ENDLESS", "HEARTBEAT", "router"]
+__all__ = ["ENDLESS", "HEARTBEAT", "PATH", "router"]
+
+PATH = "/events/stream"
+"""Below the version. What goes through is not packed: it has to leave at once."""
 
 ENDLESS = "endless"
 """What the state of a request says whose answer has no end of its own."""

@@ -2,25 +2,33 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Awaitable, Callable, Collection
 from http import HTTPStatus
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias
 
 from litestar import Request
 from litestar.connection import ASGIConnection
-from litestar.exceptions import HTTPException, NotAuthorizedException, PermissionDeniedException
+from litestar.exceptions import (
+    HTTPException,
+    NotAuthorizedException,
+    PermissionDeniedException,
+    TooManyRequestsException,
+)
 from litestar.handlers import BaseRouteHandler, HTTPRouteHandler
 
 from checking_core.contracts import AccessRole
 from checking_core.storage.audit import Author
 from checking_server.access import Keyring, Principal, RefusedError
+from checking_server.api.rate import Buckets
 
 __all__ = [
     "ANY_SCOPE",
     "LOOPBACK_NAMES",
     "OPEN",
     "Guard",
+    "Pace",
     "admitted",
     "author_of",
     "needed_role",
@@ -75,14 +83,23 @@ def named(names: Collection[str]) -> Guard:
     return guard
 
 
-def admitted(keyring: Keyring | None) -> Guard:
-    """Only those whose role and scopes allow the route; without a keyring nobody is asked who they are."""
+class Pace(NamedTuple):
+    """How often everybody may ask, and how often an address may come without a key that is known."""
+
+    requests: Buckets
+    failures: Buckets
+
+
+def admitted(keyring: Keyring | None, pace: Pace) -> Guard:
+    """Only those whose role and scopes allow the route, and not too often; without a keyring nobody is asked who they
+    are.
+    """
 
     async def guard(connection: Connection, handler: BaseRouteHandler) -> None:
         role = needed_role(handler)
         if role is None:
             return
-        principal = await recognised(keyring, connection) if keyring else _ANYBODY
+        principal = await _paced(keyring, connection, pace)
         if not principal.role.may(role):
             raise PermissionDeniedException(f"this needs the role {role}, and the key has {principal.role}")
         scopes = principal.scopes
@@ -91,6 +108,28 @@ def admitted(keyring: Keyring | None) -> Guard:
         connection.scope["state"]["principal"] = principal
 
     return guard
+
+
+async def _paced(keyring: Keyring | None, connection: Connection, pace: Pace) -> Principal:
+    """Who asks. Guessing keys costs an address tokens, and without any left not even a right one is looked at."""
+    address = connection.client.host if connection.client else ""
+    if keyring is None:
+        _wait(pace.requests.take(address))
+        return _ANYBODY
+    _wait(pace.failures.wait(address))
+    try:
+        principal = await recognised(keyring, connection)
+    except NotAuthorizedException:
+        pace.failures.take(address)
+        raise
+    _wait(pace.requests.take(str(principal.key_id)))
+    return principal
+
+
+def _wait(seconds: float) -> None:
+    if seconds > 0:
+        headers = {"Retry-After": str(math.ceil(seconds))}
+        raise TooManyRequestsException("too many requests; ask again when Retry-After says", headers=headers)
 
 
 async def recognised(keyring: Keyring, connection: Connection) -> Principal:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
+from collections.abc import Mapping
+from http import HTTPStatus
 from time import perf_counter
+from typing import Any
 from uuid import uuid4
 
 import structlog
 from litestar.datastructures import MutableScopeHeaders
 from litestar.enums import ScopeType
+from litestar.exceptions import HTTPException
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 from structlog.contextvars import bound_contextvars
 
@@ -24,10 +29,17 @@ class RequestTrace:
 
     It stands around the whole application and not among its middleware, which only runs for paths that exist: an
     answer to a wrong path has an id and a line in the log too.
+
+    Args:
+        app: what answers.
+        headers: of every answer that does not have them.
+        body_seconds: how long the body of a request may take to come.
     """
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, *, headers: Mapping[str, str], body_seconds: float) -> None:
         self._app = app
+        self._headers = dict(headers)
+        self._body_seconds = body_seconds
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle a request; what is no HTTP passes."""
@@ -45,11 +57,13 @@ class RequestTrace:
                 headers = MutableScopeHeaders.from_message(message)
                 headers["x-request-id"] = request_id
                 headers["x-process-time-ms"] = f"{_since(began):.1f}"
+                for name, value in self._headers.items():
+                    headers.setdefault(name, value)
             await send(message)
 
         with bound_contextvars(request_id=request_id):
             try:
-                await self._app(scope, receive, answer)
+                await self._app(scope, within(receive, self._body_seconds), answer)
             finally:  # the path alone: a query may hold what is nobody else's business
                 log.info(
                     "request",
@@ -75,3 +89,26 @@ def _asked_by(scope: Scope) -> dict[str, str]:
 
 def _since(began: float) -> float:
     return (perf_counter() - began) * 1000
+
+
+def within(receive: Receive, seconds: float) -> Receive:
+    """The same, but a body that trickles in is given up: it holds a connection and what was read of it."""
+    deadline = asyncio.get_running_loop().time() + seconds
+    whole = False
+
+    async def patient() -> Any:
+        nonlocal whole
+        if whole:  # from now on it only waits for the client to go
+            return await receive()
+        try:
+            async with asyncio.timeout_at(deadline):
+                message = await receive()
+        except TimeoutError:
+            detail = f"the body did not come within {seconds:g} s"
+            raise HTTPException(
+                detail, status_code=HTTPStatus.REQUEST_TIMEOUT, headers={"Connection": "close"}
+            ) from None
+        whole = not message.get("more_body", False)
+        return message
+
+    return patient

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import socket
-from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated
@@ -18,11 +18,9 @@ from checking_core import log
 from checking_core.errors import ConfigurationError
 from checking_core.plugin.host import PluginHost
 from checking_core.storage import Store
-from checking_core.transport.base import QueueState
 from checking_core.worker.signals import stopped_by_signals
 from checking_server.bootstrap import Settings, open_engine, replay_of, watched_queues
 from checking_server.engine import Engine
-from checking_server.flow.replay import Replay
 from checking_server.flow_lock import flow_lock
 from checking_server.installed import Installed
 from checking_server.listening import listen, url_of
@@ -79,14 +77,10 @@ async def serve(
             )
         held.enter_context(_flow_of_its_own(settings, roles))
         async with open_engine(settings, roles, plugins) as engine:
-            drain = settings.flow.drain_timeout
             if listener is None:
-                await _work(engine, roles, drain=drain)
-                return
-            async with watched_queues(settings, engine, plugins) as queues, replay_of(settings, engine) as replay:
-                keyring = None if no_auth else await _keyring(engine.store, settings.api)
-                installed = Installed(plugins, plugins.backends(settings.backends))
-                await _serve(engine, queues, installed, replay, listener, address, keyring, drain=drain)
+                await _work(engine, roles, drain=settings.flow.drain_timeout)
+            else:
+                await _serve(settings, engine, plugins, listener, address, no_auth=no_auth)
 
 
 @contextmanager
@@ -128,42 +122,36 @@ async def _keyring(store: Store, settings: ApiSettings) -> Keyring:
 
 
 async def _serve(
+    settings: Settings,
     engine: Engine,
-    queues: Mapping[str, Callable[[str], Awaitable[QueueState]]],
-    installed: Installed,
-    replay: Replay | None,
+    plugins: PluginHost,
     listener: socket.socket,
     host: str,
-    keyring: Keyring | None,
     *,
-    drain: float,
+    no_auth: bool,
 ) -> None:
-    from checking_server.api.app import SCHEMA_PATH, create_app
+    from checking_server.api.app import SCHEMA_PATH, Parts, create_app
     from checking_server.api.checkup import Checkup
     from checking_server.api.guards import LOOPBACK_NAMES
     from checking_server.api.server import ApiServer
-    from checking_server.api.streams import Streams
 
-    if keyring is None:
+    if no_auth:
         _log.warning("no_access_control", meaning="every user of this machine may do everything")
-    url = url_of(listener)
-    checkup = Checkup(engine.store, queues, rests_on_broker=engine.rests_on_broker, plugins=installed.host.plugins)
-    streams = Streams()
-    app = create_app(
-        engine,
-        checkup,
-        keyring=keyring,
-        names={*LOOPBACK_NAMES, host.lower()},
-        streams=streams,
-        installed=installed,
-        replay=replay,
-    )
-    ready = _READY.format(url=url, docs=SCHEMA_PATH)
-    server = ApiServer(app, drain=drain, on_ready=lambda: print(ready, flush=True), on_stop=streams.close)
-    gc.freeze()  # what is loaded by now stays: no collection has to look at it again
-    with stopped_by_signals(server.stop, within=drain + _GRACE):
-        async with engine.running(), app.lifespan():
-            await server.serve([listener])
+    async with watched_queues(settings, engine, plugins) as queues, replay_of(settings, engine) as replay:
+        parts = Parts(
+            engine=engine,
+            checkup=Checkup(engine.store, queues, rests_on_broker=engine.rests_on_broker, plugins=plugins.plugins),
+            keyring=None if no_auth else await _keyring(engine.store, settings.api),
+            installed=Installed(plugins, plugins.backends(settings.backends)),
+            replay=replay,
+        )
+        app = create_app(parts, settings.api, names={*LOOPBACK_NAMES, host.lower()})
+        ready, drain = _READY.format(url=url_of(listener), docs=SCHEMA_PATH), settings.flow.drain_timeout
+        server = ApiServer(app, drain=drain, on_ready=lambda: print(ready, flush=True), on_stop=parts.streams.close)
+        gc.freeze()  # what is loaded by now stays: no collection has to look at it again
+        with stopped_by_signals(server.stop, within=drain + _GRACE):
+            async with engine.running(), app.lifespan():
+                await server.serve([listener])
     _log.info("stopped")
 
 
