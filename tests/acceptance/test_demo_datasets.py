@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
+import signal
 import zipfile
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from .command import checking
+from .command import PATIENCE, checking, running
 
 LINK = "https://raw.githubusercontent.com/OTRF/Security-Datasets/master"
 
@@ -56,6 +58,23 @@ def test_a_clone_of_recorded_attacks_is_judged_as_expected(tmp_path: Path, clone
     outcomes = {line["execution"]["procedure_name"]: line["check"]["outcome"] for line in json.loads(report)["lines"]}
     detected = {one["title"]: one["verdict_exact_technique"] == "detected" for one in _recordings(shared_data)}
     assert {name: outcome == "matched" for name, outcome in outcomes.items()} == detected
+
+
+def test_ctrl_c_ends_the_reading_of_recordings(
+    tmp_path: Path, clone: Path, shared_data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    monkeypatch.setenv("TMPDIR", str(temporary))
+    recording = next(clone.rglob("*.zip"))
+    recording.unlink()
+    os.mkfifo(recording)
+    with running(tmp_path, "demo", "--datasets", str(clone), "--rules", str(shared_data / "sigma/rules")) as process:
+        with recording.open("wb"):  # until it is read
+            process.send_signal(signal.SIGINT)
+            assert process.communicate(timeout=PATIENCE) == ("", "")
+        assert process.returncode == 130
+    assert list(temporary.iterdir()) == []
 
 
 def test_recordings_without_rules_are_refused_in_one_line(tmp_path: Path) -> None:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import signal
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from datetime import UTC, datetime
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Annotated, cast
@@ -21,6 +24,7 @@ from checking_core.contracts import Met
 from checking_core.contracts.detection_config import TimingOverride
 from checking_core.errors import ConfigurationError
 from checking_core.plugin import DemoRequest, PluginHost, Shown
+from checking_core.plugin.loader import foreign
 from checking_core.report import OperationReport
 from checking_core.report.words import short_id
 from checking_core.settings import (
@@ -73,7 +77,10 @@ async def demo(
     console = terminal()
     with tempfile.TemporaryDirectory(prefix="checking-demo-") as folder:
         request = DemoRequest(folder=Path(folder), ended=datetime.now(UTC), datasets=datasets, rules=rules)
-        operations = [*_recorded(host, request), *([] if datasets or rules else [_played(request.ended)])]
+        with _reading():
+            operations = list(_recorded(host, request))
+        if not (datasets or rules):
+            operations.append(_played(request.ended))
         if len(operations) == 1 and not (datasets or rules):
             say(console, f"An operation that was really carried out is shown as well with: {_INSTALL}")
             console.print()
@@ -87,13 +94,30 @@ async def demo(
     return 0
 
 
+@contextmanager
+def _reading() -> Iterator[None]:
+    """A sign of life at a terminal, for gigabytes take their time; Ctrl-C ends it at once, as nothing here awaits."""
+    console = Console(stderr=True)
+    of_the_loop = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with console.status("reading recordings") if console.is_terminal else nullcontext():
+            yield
+    finally:
+        signal.signal(signal.SIGINT, of_the_loop)
+
+
 def _recorded(host: PluginHost, request: DemoRequest) -> Iterator[Shown]:
     """What the installed plugins have to show."""
-    for demo in host.demos.values():
-        module, _, name = demo.target.partition(":")
-        yield cast("Shown", getattr(import_module(module), name)(request))
+    for plugin, demo in host.demos.items():
+        prepare = foreign(f"plugin {plugin} cannot show anything", partial(_target, demo.target))
+        yield prepare(request)
     if not host.demos and (request.datasets or request.rules):
         raise ConfigurationError(f"--datasets and --rules need a plugin that evaluates rules: {_INSTALL}")
+
+
+def _target(name: str) -> Callable[[DemoRequest], Shown]:
+    module, _, function = name.partition(":")
+    return cast("Callable[[DemoRequest], Shown]", getattr(import_module(module), function))
 
 
 def _played(ended: datetime) -> Shown:
