@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import html
 import json
+import re
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
@@ -10,8 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.acceptance.command import checking
 
 from checking_core.storage import Store
+from checking_server.api.app import openapi_spec
+from checking_server.api.docs_page import STYLE_HASH, page_of
 
 from .api_client import client_of
 
@@ -22,6 +27,9 @@ async def schema(tmp_path: Path) -> AsyncIterator[dict[str, Any]]:
         answer = await client.get("/schema")
         assert answer.json() == (await client.get("/schema/openapi.json")).json()
         yield answer.json()
+
+
+SNAPSHOT = Path(__file__).parents[2] / "docs/reference/openapi.json"
 
 
 def _routes(schema: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -55,3 +63,34 @@ def test_the_framework_is_imported_by_whoever_serves_and_nobody_else() -> None:
     code = "import sys, checking_server.cli, checking_server.commands.serve; print('litestar' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60)
     assert (done.stdout.strip(), done.stderr) == ("False", "")
+
+
+def test_the_description_that_is_kept_is_the_one_that_is_served(schema: dict[str, Any]) -> None:
+    """After a change of the API: checking openapi --output docs/reference/openapi.json."""
+    kept = json.loads(SNAPSHOT.read_text(encoding="utf-8"))
+    assert kept == json.loads(json.dumps(openapi_spec()))
+    assert kept == schema
+
+
+def test_the_command_writes_it_with_or_without_a_file(tmp_path: Path) -> None:
+    file = tmp_path / "openapi.json"
+    written, printed = checking(tmp_path, "openapi", "--output", str(file)), checking(tmp_path, "openapi")
+    assert (written.returncode, written.stdout, printed.stdout) == (0, "", file.read_text(encoding="utf-8"))
+    nowhere = checking(tmp_path, "openapi", "--output", str(tmp_path / "no/folder.json"))
+    assert (nowhere.returncode, len(nowhere.stderr.splitlines())) == (2, 1)
+
+
+async def test_the_page_has_every_route_and_needs_neither_script_nor_another_host(tmp_path: Path) -> None:
+    async with Store(f"sqlite+aiosqlite:///{tmp_path / 'checking.db'}") as store, client_of(store) as client:
+        answer = await client.get("/schema/docs")
+    page = answer.text
+    assert answer.headers["content-type"].startswith("text/html")
+    assert all(f">{html.escape(path)}<" in page.replace("</b>", "</b>>") for path in openapi_spec()["paths"])
+    assert not re.search(r"<script|src=|https?://|@import|url\(", page)
+    assert STYLE_HASH in answer.headers["content-security-policy"]
+
+
+def test_what_a_plugin_or_a_docstring_says_is_text_on_the_page() -> None:
+    about = {"tags": ["<b>"], "description": "<script>", "responses": {}}
+    spec = {"info": {"title": "<i>", "version": "&"}, "paths": {"/<u>": {"get": about}}}
+    assert not re.search(r"<script|<i>|<u>|<h2><b>", page_of(spec))

@@ -37,6 +37,7 @@ _VERBS = {
     "demo": "Operations through the whole engine, on nothing but this machine.",
     "explain": "Why a check has the verdict it has, and what would change it.",
     "ingest": "Feed it what the red team did: Caldera messages, operations or reports.",
+    "openapi": "Write the OpenAPI 3.1 description of the API, without a server.",
     "report": "What the defenders saw of an operation.",
     "retry": "Have a closed check asked once more.",
     "serve": "Run the API, the stations and the worker until told to stop.",

@@ -8,6 +8,8 @@ health         routes of health; ``checkup`` asks the parts
 operations     routes of operations; so ``executions``, ``checks`` (detection executions) and ``results``
 schemas        what is answered, a struct for each kind of row
 listing        how a page is asked for, and the shape it comes in; ``filters`` what it is narrowed to
+docs_page      the description of the API as a page
+rate           how often somebody may ask
 problems       every error as problem+json: the one place where an error becomes a status
 middleware     request id, times and the access log
 access         routes of keys, tokens and the audit log

@@ -32,6 +32,7 @@ from checking_server.api import (
     results,
 )
 from checking_server.api.checkup import Checkup
+from checking_server.api.docs_page import STYLE_HASH, DocsPage
 from checking_server.api.guards import LOOPBACK_NAMES, Guard, Pace, admitted, author_of, named
 from checking_server.api.listing import paging
 from checking_server.api.middleware import RequestTrace
@@ -43,14 +44,16 @@ from checking_server.flow.replay import Replay
 from checking_server.installed import Installed
 from checking_server.settings import ApiSettings
 
-__all__ = ["BASE_PATH", "SCHEMA_PATH", "Parts", "create_app"]
+__all__ = ["BASE_PATH", "DOCS", "SCHEMA_PATH", "Parts", "create_app", "openapi_spec"]
 
 BASE_PATH = "/api/v1"
 SCHEMA_PATH = "/schema"
+DOCS = "/docs"
+"""Below the schema: the same as a page."""
 
 _HEADERS = {
     "X-Content-Type-Options": "nosniff",
-    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "Content-Security-Policy": f"default-src 'none'; style-src {STYLE_HASH}; frame-ancestors 'none'",
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-store",
     "Cross-Origin-Resource-Policy": "same-origin",
@@ -100,7 +103,7 @@ def create_app(
     pace = Pace(Buckets(per_minute, burst=math.ceil(per_minute / 6)), Buckets(_GUESSES, burst=_GUESSES))
     guards = [admitted(keyring, pace)] if keyring else [named(names), admitted(None, pace)]
     app = Litestar(
-        [_version_1(parts, guards)],
+        [_version_1(_things(parts), guards)],
         exception_handlers={Exception: problem_response},
         openapi_config=_openapi(),
         request_max_body_size=body_limit,
@@ -123,9 +126,20 @@ def _cors(origins: Sequence[str]) -> CORSConfig | None:
     return CORSConfig(allow_origins=list(origins), allow_headers=asked, expose_headers=told)
 
 
-def _version_1(parts: Parts, guards: Sequence[Guard]) -> Router:
+def openapi_spec() -> dict[str, Any]:
+    """The description of the API, as ``/schema`` tells it, without one that runs."""
+    nothing = dict.fromkeys(["store", *(part.name for part in fields(Parts))])
+    return Litestar(
+        [_version_1(nothing, [])], openapi_config=_openapi(), logging_config=None
+    ).openapi_schema.to_schema()
+
+
+def _things(parts: Parts) -> dict[str, object]:
+    return {"store": parts.engine.store, **{part.name: getattr(parts, part.name) for part in fields(parts)}}
+
+
+def _version_1(given: Mapping[str, object], guards: Sequence[Guard]) -> Router:
     groups = (health, operations, executions, checks, results, ingest, dead_letters, plugins, access, events)
-    given = {"store": parts.engine.store, **{part.name: getattr(parts, part.name) for part in fields(parts)}}
     asked: Mapping[str, Callable[..., object]] = {"author": author_of, "paging": paging}
     return Router(
         BASE_PATH,
@@ -154,7 +168,7 @@ def _openapi() -> OpenAPIConfig:
             }
         ),
         security=[{"key": []}, {"token": []}],
-        render_plugins=[JsonRenderPlugin(path=["/", "/openapi.json"])],
+        render_plugins=[JsonRenderPlugin(path=["/", "/openapi.json"]), DocsPage(path=DOCS)],
         use_handler_docstrings=True,
         operation_id_creator=lambda handler, _method, _path: handler.handler_name,
         openapi_router=Router(

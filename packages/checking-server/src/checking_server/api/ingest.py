@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 from uuid import UUID
@@ -11,6 +12,7 @@ from uuid import UUID
 import msgspec
 from litestar import Request, Router, post
 from litestar.di import NamedDependency
+from litestar.openapi.spec import Example, OpenAPIMediaType, OpenAPIType, Operation, RequestBody, Schema
 
 from checking_core.contracts import AccessRole
 from checking_core.errors import RejectedMessageError
@@ -30,6 +32,31 @@ _MOST_TOLD = 100
 """Rejections that are told in one answer."""
 
 
+_EXAMPLE = {
+    "message_type": "link_result",
+    "timestamp": "2026-11-20T19:28:40Z",
+    "operation": {"operation_id": "464a80be-0d2e-4f5c-9a51-6f5c0a5e7a11", "name": "autumn"},
+    "execution": {
+        "link_id": "571fb0b5-6b1f-4d8e-8a2f-3a2d0a3c9b10",
+        "agent_host": "ws01",
+        "agent_paw": "tgtbbb",
+        "command": "whoami",
+        "pid": 4242,
+        "status": 0,
+        "link_state": "SUCCESS",
+        "started_at_least": "2026-11-20T19:28:38Z",
+        "agent_reported_time": "2026-11-20T19:28:39Z",
+        "detections": [
+            {
+                "detection_type": "api",
+                "detection_platform": "splunk",
+                "detection_config": {"query": "index=security user=administrator"},
+            }
+        ],
+    },
+}
+
+
 class Ingested(msgspec.Struct, frozen=True, kw_only=True):
     """What one message changed; ``execution_id`` is the ``id`` of the execution, where it tells of one."""
 
@@ -47,7 +74,27 @@ class Ingestion(msgspec.Struct, frozen=True, kw_only=True):
     items: list[Ingested]
 
 
-@post("/link-results", opt=needs(AccessRole.OPERATOR), status_code=HTTPStatus.OK, responses=problems())
+@dataclass
+class _TakesMessages(Operation):
+    """The body is read as it came, so the framework does not know what it is."""
+
+    def __post_init__(self) -> None:
+        one = Schema(type=OpenAPIType.OBJECT, description="A message, as docs/reference/messages.md tells")
+        several = Schema(type=OpenAPIType.ARRAY, items=one, min_items=1, max_items=_MOST)
+        content = OpenAPIMediaType(
+            schema=Schema(one_of=[one, several]),
+            examples={"link_result": Example(summary="One execution with one check", value=_EXAMPLE)},
+        )
+        self.request_body = RequestBody(content={"application/json": content}, required=True)
+
+
+@post(
+    "/link-results",
+    opt=needs(AccessRole.OPERATOR),
+    status_code=HTTPStatus.OK,
+    operation_class=_TakesMessages,
+    responses=problems(HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.REQUEST_ENTITY_TOO_LARGE),
+)
 async def ingest_link_results(
     request: Request[Any, Any, Any], engine: NamedDependency[Engine], author: NamedDependency[Author]
 ) -> Ingestion:

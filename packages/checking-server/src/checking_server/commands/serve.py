@@ -130,7 +130,7 @@ async def _serve(
     *,
     no_auth: bool,
 ) -> None:
-    from checking_server.api.app import SCHEMA_PATH, Parts, create_app
+    from checking_server.api.app import DOCS, SCHEMA_PATH, Parts, create_app
     from checking_server.api.checkup import Checkup
     from checking_server.api.guards import LOOPBACK_NAMES
     from checking_server.api.server import ApiServer
@@ -146,7 +146,7 @@ async def _serve(
             replay=replay,
         )
         app = create_app(parts, settings.api, names={*LOOPBACK_NAMES, host.lower()})
-        ready, drain = _READY.format(url=url_of(listener), docs=SCHEMA_PATH), settings.flow.drain_timeout
+        ready, drain = _READY.format(url=url_of(listener), docs=SCHEMA_PATH + DOCS), settings.flow.drain_timeout
         server = ApiServer(app, drain=drain, on_ready=lambda: print(ready, flush=True), on_stop=parts.streams.close)
         gc.freeze()  # what is loaded by now stays: no collection has to look at it again
         with stopped_by_signals(server.stop, within=drain + _GRACE):
