@@ -56,7 +56,13 @@ def test_a_detection_is_named_by_its_rule_or_a_query(alert, named):
 
 @pytest.mark.parametrize("ask", [Ask.RULE, Ask.TELEMETRY])
 def test_a_search_names_what_it_looks_for(ask):
-    assert question(ask, min_count=2) == Question(ask=ask, named=True, min_count=2)
+    assert question(ask, min_count=2, **{ask: {"query": "*"}}) == Question(ask=ask, named=True, min_count=2)
+
+
+def test_a_sigma_rule_is_named_and_rules_that_nobody_named_observe():
+    """A backend that evaluates rules by itself may be asked for all of them: a hit of any is of the host, no more."""
+    assert question(Ask.RULE, sigma="rules/lsass.yml").named
+    assert question(Ask.RULE) == Question(ask=Ask.RULE, observes=True)
 
 
 def test_one_sign_of_life_is_enough_and_only_has_to_be_of_the_host():

@@ -78,6 +78,8 @@ def question_of(ask: Ask, config: DetectionConfig, *, scoped: bool = False) -> Q
     """
     if ask is Ask.ALIVE:
         return Question(ask=ask, named=True, scoped=scoped)
+    if ask is Ask.RULE and config.rule is None and config.sigma is None:
+        return Question(ask=ask, scoped=scoped, observes=True)
     if ask in (Ask.RULE, Ask.TELEMETRY):
         return Question(ask=ask, named=True, scoped=scoped, min_count=config.min_count)
     alert = config.alert
