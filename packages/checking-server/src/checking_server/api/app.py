@@ -99,8 +99,7 @@ def create_app(
         body_limit: bytes that a request body may have; beyond, 413.
     """
     store, streams, keyring = parts.engine.store, parts.streams, parts.keyring
-    per_minute = settings.requests_per_minute
-    pace = Pace(Buckets(per_minute, burst=math.ceil(per_minute / 6)), Buckets(_GUESSES, burst=_GUESSES))
+    pace = _pace(settings.requests_per_minute)
     guards = [admitted(keyring, pace)] if keyring else [named(names), admitted(None, pace)]
     app = Litestar(
         [_version_1(_things(parts), guards)],
@@ -115,6 +114,11 @@ def create_app(
     headers = {**_HEADERS, **(_HSTS if settings.hsts else {})}
     app.asgi_handler = RequestTrace(app.asgi_handler, headers=headers, body_seconds=settings.body_seconds)
     return app
+
+
+def _pace(per_minute: float) -> Pace:
+    guesses = _GUESSES if per_minute else 0
+    return Pace(Buckets(per_minute, burst=math.ceil(per_minute / 6)), Buckets(guesses, burst=guesses))
 
 
 def _cors(origins: Sequence[str]) -> CORSConfig | None:

@@ -56,7 +56,7 @@ async def list_executions_of_operation(
     return await _listed(store, paging, ExecutionFilter(operation_id=row["operation_id"]), sort)
 
 
-@get("/recent/{hours:int}", responses=problems())
+@get("/recent/{hours:int}", responses=problems(HTTPStatus.NOT_FOUND))
 async def list_recent_executions(
     store: NamedDependency[Store], paging: NamedDependency[Paging], hours: Hours
 ) -> Executions:

@@ -64,7 +64,7 @@ async def list_not_detected_results(store: NamedDependency[Store], paging: Named
     return await _listed(store, paging, ResultFilter(detected=Detected.NO))
 
 
-@get("/recent/{hours:int}", responses=problems())
+@get("/recent/{hours:int}", responses=problems(HTTPStatus.NOT_FOUND))
 async def list_recent_results(store: NamedDependency[Store], paging: NamedDependency[Paging], hours: Hours) -> Results:
     """Results of the last hours, newest first."""
     async with store.read() as uow:
