@@ -28,18 +28,11 @@ from checking_core.settings import (
     read,
 )
 from checking_core.transport.settings import TopologySettings
-from checking_server.settings import ApiSettings, FlowSettings
+from checking_server.settings import ApiSettings, FlowSettings, MetricsSettings
 
 ROOMS: list[type[BaseSettings]] = [
-    DatabaseSettings,
-    BrokerSettings,
-    TopologySettings,
-    BackendsSettings,
-    PlanSettings,
-    WorkerSettings,
-    FlowSettings,
-    ApiSettings,
-    LogSettings,
+    *(DatabaseSettings, BrokerSettings, TopologySettings, BackendsSettings, PlanSettings),
+    *(WorkerSettings, FlowSettings, ApiSettings, MetricsSettings, LogSettings),
 ]
 SECRET = "hunter2"
 

@@ -24,6 +24,7 @@ from checking_server.settings import ApiSettings, FlowSettings
 
 UNPACED = ApiSettings(requests_per_minute=0)
 HERE = "http://127.0.0.1:1337"
+NOBODY_LISTENS = "postgresql+asyncpg://checking@127.0.0.1:1/nothing"
 
 
 @asynccontextmanager

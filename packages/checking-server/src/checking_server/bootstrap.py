@@ -34,7 +34,7 @@ from checking_server.engine import Engine
 from checking_server.flow.accept import Plan
 from checking_server.flow.replay import Replay
 from checking_server.roles import Role
-from checking_server.settings import ApiSettings, FlowSettings
+from checking_server.settings import ApiSettings, FlowSettings, MetricsSettings
 
 __all__ = ["Settings", "open_engine", "open_replay", "open_store", "planner", "replay_of", "watched_queues"]
 
@@ -52,6 +52,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     worker: WorkerSettings
     flow: FlowSettings
     api: ApiSettings
+    metrics: MetricsSettings
     log: LogSettings
 
     @classmethod
@@ -66,6 +67,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             worker=read(WorkerSettings),
             flow=read(FlowSettings),
             api=read(ApiSettings),
+            metrics=read(MetricsSettings),
             log=read(LogSettings),
         )
 

@@ -26,6 +26,7 @@ from checking_server.flow.gather import Gather
 from checking_server.flow.pace import Pace, first_of, wait_for
 from checking_server.flow.replay import Replay
 from checking_server.flow.retry import retry
+from checking_server.metrics import Metrics
 from checking_server.roles import Role
 from checking_server.settings import FlowSettings
 
@@ -50,6 +51,9 @@ class Engine:
         max_in_flight: how many checks of a backend may be outstanding at a time.
         worker: of the role worker.
         takes_over: whether what is in flight at the start was lost with the process that sent it.
+
+    Attributes:
+        metrics: what the stations of this process count.
     """
 
     def __init__(
@@ -65,6 +69,7 @@ class Engine:
         takes_over: bool = False,
     ) -> None:
         self.store = store
+        self.metrics = Metrics()
         self._transports = dict(transports)
         self._topology = topology
         self._settings = settings
@@ -172,7 +177,15 @@ class Engine:
         # whoever serves a backend in the embedded mode is in this process already: waiting for another is vain
         unserved = timedelta(0) if self._worker is not None else self._patience
         limits, size = self._max_in_flight, self._settings.batch_size
-        return Dispatch(self.store, transport, self._topology, max_in_flight=limits, batch_size=size, patience=unserved)
+        return Dispatch(
+            self.store,
+            transport,
+            self._topology,
+            max_in_flight=limits,
+            batch_size=size,
+            patience=unserved,
+            metrics=self.metrics,
+        )
 
     def _expire(self, transport: Transport) -> Expire:
         return Expire(
@@ -183,11 +196,12 @@ class Engine:
             max_dispatches=self._settings.max_dispatches,
             patience=self._patience,
             on_due=self._due.set,
+            metrics=self.metrics,
         )
 
     def _stations(self) -> tuple[tuple[Role, str, Station], ...]:
         topology = self._topology
-        gather = Gather(self.store, patience=self._patience, on_due=self._on_gathered)
+        gather = Gather(self.store, patience=self._patience, on_due=self._on_gathered, metrics=self.metrics)
         return (
             (Role.ACCEPT, topology.instructions_queue, self.accept),
             (Role.GATHER, topology.api_responses_queue, gather),
@@ -198,7 +212,10 @@ class Engine:
     def _consumers(self) -> list[tuple[Role, Consumer]]:
         size, window = self._settings.batch_size, self._settings.collect_window
         return [
-            (role, Consumer(self._transports[role], queue, station, batch_size=size, window=window))
+            (
+                role,
+                Consumer(self._transports[role], queue, station, batch_size=size, window=window, metrics=self.metrics),
+            )
             for role, queue, station in self._stations()
             if role in self._transports
         ]

@@ -146,7 +146,7 @@ detection_executions = sa.Table(
     sa.Index(None, "execution_result_id"),
     sa.Index(None, "operation_id", "status"),
     sa.Index(None, "created_at"),
-    sa.Index(None, "outcome", "created_at"),
+    sa.Index("ix_detection_executions_counted", "outcome", "created_at", "detection_platform", "status"),
     sa.Index(
         "ix_detection_executions_due",
         "detection_platform",
@@ -203,7 +203,7 @@ detection_results = sa.Table(
     _time("created_at", nullable=False),
     sa.Index(None, "detection_execution_id", "created_at"),
     sa.Index(None, "created_at"),
-    sa.Index(None, "outcome", "created_at"),
+    sa.Index("ix_detection_results_counted", "outcome", "created_at", "reason", "detected", "met"),
     sa.Index(None, "detected", "created_at"),
 )
 

@@ -27,9 +27,11 @@ from checking_server.api import (
     executions,
     health,
     ingest,
+    metrics,
     operations,
     plugins,
     results,
+    statistics,
 )
 from checking_server.api.checkup import Checkup
 from checking_server.api.docs_page import STYLE_HASH, DocsPage
@@ -42,6 +44,7 @@ from checking_server.api.streams import Streams
 from checking_server.engine import Engine
 from checking_server.flow.replay import Replay
 from checking_server.installed import Installed
+from checking_server.kept import Kept
 from checking_server.settings import ApiSettings
 
 __all__ = ["BASE_PATH", "DOCS", "SCHEMA_PATH", "Parts", "create_app", "openapi_spec"]
@@ -77,6 +80,7 @@ class Parts:
         streams: where changes go, for whoever ends them at the stop.
         installed: plugins and backends.
         replay: sends dead letters again; without it they stay.
+        kept: counts that are dear.
     """
 
     engine: Engine
@@ -85,6 +89,7 @@ class Parts:
     streams: Streams = field(default_factory=Streams)
     installed: Installed = field(default_factory=lambda: Installed(PluginHost((), {}), {}))
     replay: Replay | None = None
+    kept: Kept = field(default_factory=Kept)
 
 
 def create_app(
@@ -109,10 +114,13 @@ def create_app(
         compression_config=CompressionConfig("gzip", minimum_size=1_000, gzip_compress_level=5, exclude=[events.PATH]),
         cors_config=_cors(settings.origins),
         lifespan=[lambda _: store.followed(streams.tell, on_gap=streams.gap)],
+        on_shutdown=[parts.kept.close],
         logging_config=None,  # its default would reconfigure the process's logging
     )
     headers = {**_HEADERS, **(_HSTS if settings.hsts else {})}
-    app.asgi_handler = RequestTrace(app.asgi_handler, headers=headers, body_seconds=settings.body_seconds)
+    app.asgi_handler = RequestTrace(
+        app.asgi_handler, headers=headers, body_seconds=settings.body_seconds, metrics=parts.engine.metrics
+    )
     return app
 
 
@@ -143,7 +151,10 @@ def _things(parts: Parts) -> dict[str, object]:
 
 
 def _version_1(given: Mapping[str, object], guards: Sequence[Guard]) -> Router:
-    groups = (health, operations, executions, checks, results, ingest, dead_letters, plugins, access, events)
+    groups = (
+        *(health, operations, executions, checks, results, ingest),
+        *(statistics, dead_letters, plugins, access, events, metrics),
+    )
     asked: Mapping[str, Callable[..., object]] = {"author": author_of, "paging": paging}
     return Router(
         BASE_PATH,

@@ -22,8 +22,10 @@ from checking_server.api.guards import needs
 from checking_server.api.listing import Hours, columns, listing
 from checking_server.api.problems import problems
 from checking_server.api.schemas import Result, Results
+from checking_server.api.statistics import ResultSummary, summary_of
 from checking_server.flow.override import override
 from checking_server.flow.remove import remove_result
+from checking_server.kept import Kept
 
 __all__ = ["router"]
 
@@ -70,6 +72,14 @@ async def list_recent_results(store: NamedDependency[Store], paging: NamedDepend
     async with store.read() as uow:
         since = uow.now - timedelta(hours=hours)
     return await _listed(store, paging, ResultFilter(since=since))
+
+
+@get("/stats/summary", responses=problems())
+async def summarize_results(
+    store: NamedDependency[Store], kept: NamedDependency[Kept], wanted: NamedDependency[ResultFilter]
+) -> ResultSummary:
+    """Verdicts by what they say and why."""
+    return await summary_of(store, kept, wanted)
 
 
 @get("/{key:str}", responses=problems(HTTPStatus.NOT_FOUND))
@@ -130,6 +140,7 @@ router = Router(
         list_detected_results,
         list_not_detected_results,
         list_recent_results,
+        summarize_results,
         get_result,
         override_result,
         delete_result,

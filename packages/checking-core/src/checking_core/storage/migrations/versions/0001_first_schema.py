@@ -217,9 +217,9 @@ def _detection_executions(schema: str | None) -> None:
         schema=schema,
     )
     op.create_index(
-        op.f("ix_detection_executions_outcome_created_at"),
+        "ix_detection_executions_counted",
         "detection_executions",
-        ["outcome", "created_at"],
+        ["outcome", "created_at", "detection_platform", "status"],
         unique=False,
         schema=schema,
     )
@@ -393,9 +393,9 @@ def _detection_results(schema: str | None) -> None:
         schema=schema,
     )
     op.create_index(
-        op.f("ix_detection_results_outcome_created_at"),
+        "ix_detection_results_counted",
         "detection_results",
-        ["outcome", "created_at"],
+        ["outcome", "created_at", "reason", "detected", "met"],
         unique=False,
         schema=schema,
     )
