@@ -19,7 +19,7 @@ from checking_core.transport.topology import Topology
 from checking_server.api.app import Parts, create_app
 from checking_server.api.checkup import Checkup
 from checking_server.engine import Engine
-from checking_server.flow.accept import Plan
+from checking_server.flow.accept import Plan, Plans
 from checking_server.settings import ApiSettings, FlowSettings
 
 UNPACED = ApiSettings(requests_per_minute=0)
@@ -65,7 +65,12 @@ def engine_on(store: Store, plan: Plan) -> Engine:
     """An engine that only takes in: no part of it runs."""
     settings = FlowSettings()
     return Engine(
-        store=store, transports={}, topology=Topology(), plan=plan, settings=settings, max_in_flight=lambda _: 200
+        store=store,
+        transports={},
+        topology=Topology(),
+        plans=Plans(plan, plan),
+        settings=settings,
+        max_in_flight=lambda _: 200,
     )
 
 

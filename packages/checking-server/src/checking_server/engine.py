@@ -18,7 +18,8 @@ from checking_core.transport.base import QueueState, Transport
 from checking_core.transport.topology import Topology
 from checking_core.worker.loop import Worker
 from checking_server.consumers import Consumer, Station
-from checking_server.flow.accept import Accept, Plan
+from checking_server.flow.accept import Accept, Plans
+from checking_server.flow.ask_for import AskFor
 from checking_server.flow.bury import Bury
 from checking_server.flow.dispatch import Dispatch
 from checking_server.flow.expire import Expire
@@ -46,7 +47,7 @@ class Engine:
         transports: messages, started; one for each role that runs here, its user's. Without any this process accepts
             what it is given, and others do the rest.
         topology: names.
-        plan: which checks an execution gets.
+        plans: which checks an execution gets.
         settings: sizes and times.
         max_in_flight: how many checks of a backend may be outstanding at a time.
         worker: of the role worker.
@@ -62,7 +63,7 @@ class Engine:
         store: Store,
         transports: Mapping[Role, Transport],
         topology: Topology,
-        plan: Plan,
+        plans: Plans,
         settings: FlowSettings,
         max_in_flight: Callable[[str], int],
         worker: Worker | None = None,
@@ -79,7 +80,8 @@ class Engine:
         self._patience = timedelta(seconds=settings.patience)
         self._due = asyncio.Event()
         self._changed = asyncio.Event()
-        self.accept = Accept(store, plan, queue_wait=settings.queue_wait, on_due=self._due.set)
+        self.accept = Accept(store, plans.of_message, queue_wait=settings.queue_wait, on_due=self._due.set)
+        self.ask_for = AskFor(store, plans.of_hint, queue_wait=settings.queue_wait, on_due=self._due.set)
 
     @property
     def rests_on_broker(self) -> bool:

@@ -21,7 +21,8 @@ from checking_server.api.filters import aware, operation_filter
 from checking_server.api.guards import needs
 from checking_server.api.listing import Cascade, columns, given, listing
 from checking_server.api.problems import problems
-from checking_server.api.schemas import CorrectedOperation, Operation, Operations, WantedOperation
+from checking_server.api.schemas import Operation, Operations
+from checking_server.api.wanted import CorrectedOperation, WantedOperation
 from checking_server.flow.correct import add_operation, correct_operation
 from checking_server.flow.remove import remove_operation
 

@@ -8,11 +8,11 @@ from typing import Annotated
 from uuid import UUID
 
 import msgspec
-from litestar import Router, delete, get, post
+from litestar import Router, delete, get, post, put
 from litestar.di import NamedDependency, Provide
 from litestar.params import FromPath, JSONBody, QueryParameter
 
-from checking_core.contracts import AccessRole, Outcome
+from checking_core.contracts import AccessRole
 from checking_core.errors import NotFoundError
 from checking_core.storage import Paging, Store
 from checking_core.storage.audit import Author
@@ -23,7 +23,9 @@ from checking_server.api.listing import Hours, columns, listing
 from checking_server.api.problems import problems
 from checking_server.api.schemas import Result, Results
 from checking_server.api.statistics import ResultSummary, summary_of
-from checking_server.flow.override import override
+from checking_server.api.wanted import CorrectedResult, WantedOverride, WantedResult
+from checking_server.flow.correct import correct_note
+from checking_server.flow.override import decide, override
 from checking_server.flow.remove import remove_result
 from checking_server.kept import Kept
 
@@ -88,11 +90,13 @@ async def get_result(store: NamedDependency[Store], key: FromPath[UUID]) -> Resu
     return await _found(store, key)
 
 
-class WantedOverride(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A person's verdict, and why."""
-
-    outcome: Outcome
-    note: Annotated[str, msgspec.Meta(min_length=1, max_length=2_000)]
+@post("/", opt=needs(AccessRole.ANALYST), responses=problems(HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT))
+async def create_result(
+    store: NamedDependency[Store], author: NamedDependency[Author], data: JSONBody[WantedResult]
+) -> Result:
+    """Close an open check with your own verdict; what is answered later changes nothing. A closed one is overridden."""
+    key = await decide(store, data.detection_execution_id, data.outcome, author, note=data.note)
+    return await _found(store, key)
 
 
 @post(
@@ -108,6 +112,18 @@ async def override_result(
 ) -> Result:
     """Replace the current verdict of a closed check by your own; what was said before stays in its history."""
     return await _found(store, await override(store, key, data.outcome, author, note=data.note))
+
+
+@put("/{key:str}", opt=needs(AccessRole.ADMIN), responses=problems(HTTPStatus.NOT_FOUND))
+async def update_result(
+    store: NamedDependency[Store],
+    author: NamedDependency[Author],
+    key: FromPath[UUID],
+    data: JSONBody[CorrectedResult],
+) -> Result:
+    """Correct what is noted beside a verdict. What it says is history: only another verdict replaces it."""
+    await correct_note(store, key, author, data.note)
+    return await _found(store, key)
 
 
 @delete("/{key:str}", opt=needs(AccessRole.ADMIN), responses=problems(HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT))
@@ -142,7 +158,9 @@ router = Router(
         list_recent_results,
         summarize_results,
         get_result,
+        create_result,
         override_result,
+        update_result,
         delete_result,
     ],
     dependencies={"wanted": Provide(result_filter, sync_to_thread=False)},
