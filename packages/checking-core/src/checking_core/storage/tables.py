@@ -34,6 +34,7 @@ __all__ = [
     "detection_results",
     "evidence_claims",
     "execution_results",
+    "idempotency_keys",
     "metadata",
     "operations",
 ]
@@ -263,4 +264,16 @@ audit_log = sa.Table(
     _time("created_at", nullable=False),
     sa.Index(None, "created_at"),
     sa.Index(None, "subject", "created_at"),
+)
+
+idempotency_keys = sa.Table(
+    "idempotency_keys",
+    metadata,
+    sa.Column("id", sa.Uuid, primary_key=True),
+    sa.Column("fingerprint", sa.String(64), nullable=False),
+    sa.Column("status", sa.Integer),  # none while the request is under way
+    sa.Column("media_type", sa.String(255)),
+    sa.Column("body", sa.LargeBinary),
+    _time("created_at", nullable=False),
+    sa.Index(None, "created_at"),
 )

@@ -24,6 +24,7 @@ from checking_core.storage.claims import Claims
 from checking_core.storage.dead_letters import DeadLetters
 from checking_core.storage.engine import connected, disposed, is_sqlite, open_reader, open_writer, store_errors
 from checking_core.storage.executions import Executions
+from checking_core.storage.idempotency import IdempotencyKeys
 from checking_core.storage.notices import Notes, Notice
 from checking_core.storage.operations import Operations
 from checking_core.storage.results import Results
@@ -74,6 +75,11 @@ class UnitOfWork:
     def dead_letters(self) -> DeadLetters:
         """Messages that could not be accepted."""
         return DeadLetters(self.connection, self.now)
+
+    @cached_property
+    def idempotency_keys(self) -> IdempotencyKeys:
+        """Requests under keys of their senders' own, and what they were answered."""
+        return IdempotencyKeys(self.connection, self.now)
 
     @cached_property
     def api_keys(self) -> ApiKeys:

@@ -38,6 +38,7 @@ from checking_server.api.docs_page import STYLE_HASH, DocsPage
 from checking_server.api.guards import LOOPBACK_NAMES, Guard, Pace, admitted, author_of, named
 from checking_server.api.listing import paging
 from checking_server.api.middleware import RequestTrace
+from checking_server.api.once import Once
 from checking_server.api.problems import problem_response
 from checking_server.api.rate import Buckets
 from checking_server.api.streams import Streams
@@ -105,9 +106,12 @@ def create_app(
     """
     store, streams, keyring = parts.engine.store, parts.streams, parts.keyring
     pace = _pace(settings.requests_per_minute)
+    once = Once(store)
     guards = [admitted(keyring, pace)] if keyring else [named(names), admitted(None, pace)]
     app = Litestar(
         [_version_1(_things(parts), guards)],
+        before_request=once.claim,
+        middleware=[once],
         exception_handlers={Exception: problem_response},
         openapi_config=_openapi(),
         request_max_body_size=body_limit,
@@ -133,8 +137,8 @@ def _cors(origins: Sequence[str]) -> CORSConfig | None:
     """No page of another origin may ask, unless it is named; cookies play no part."""
     if not origins:
         return None
-    asked = ["Authorization", "Content-Type", "Last-Event-ID", "X-API-Key", "X-Request-ID"]
-    told = ["Retry-After", "X-Process-Time-Ms", "X-Request-ID"]
+    asked = ["Authorization", "Content-Type", "Idempotency-Key", "Last-Event-ID", "X-API-Key", "X-Request-ID"]
+    told = ["Idempotent-Replayed", "Retry-After", "X-Process-Time-Ms", "X-Request-ID"]
     return CORSConfig(allow_origins=list(origins), allow_headers=asked, expose_headers=told)
 
 
