@@ -35,7 +35,7 @@ async def client_of(
     queues: Sequence[str] = (),
     rests_on_broker: bool = True,
     plugins: Sequence[PluginInfo] = (),
-    patience: float = 5.0,
+    patience: float = 1.5,
     **options: Any,
 ) -> AsyncIterator[httpx.AsyncClient]:
     """A client of the API on this store; ``options`` are those of ``app_on``, and its parts."""
