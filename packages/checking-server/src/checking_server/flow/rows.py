@@ -61,6 +61,7 @@ BY_WORKER = "worker"
 
 NOT_ASKED = Axes()
 _MOST_OFFSET = 3600.0
+_MOST_EARLY = 300.0
 
 
 def awaits(check: Row, task_id: UUID) -> bool:
@@ -229,10 +230,14 @@ def _seen_at(check: Row, outcome: Outcome, now: datetime) -> datetime:
 
 
 def _seconds(start: datetime, result: DetectionResult) -> float | None:
-    """From the start to the alert, on our clock. What is left of a difference of clocks makes no time negative."""
+    """From the start to the alert, on our clock. What is left of a difference of clocks makes no time negative.
+
+    An alert that is much older sums up what happened before as well: when it saw this nobody knows.
+    """
     if result.alert_at is None:
         return None
-    return max((result.alert_at - start).total_seconds() - _clock_offset(result), 0.0)
+    seconds = (result.alert_at - start).total_seconds() - _clock_offset(result)
+    return max(seconds, 0.0) if seconds > -_MOST_EARLY else None
 
 
 def _clock_offset(result: DetectionResult) -> float:
