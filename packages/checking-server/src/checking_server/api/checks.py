@@ -53,7 +53,7 @@ async def list_checks_of_execution(
     sort: Sort = CheckOrder.OLDEST,
 ) -> Checks:
     """Checks of one execution, by its ``id``."""
-    async with store.read() as uow:
+    async with store.glance() as uow:
         if await uow.executions.get(execution) is None:
             raise NotFoundError("there is no execution with this id")
     return await _listed(store, paging, CheckFilter(execution_id=execution), sort)
@@ -168,7 +168,7 @@ async def delete_check(
 
 
 async def _found(store: Store, key: UUID) -> Check:
-    async with store.read() as uow:
+    async with store.glance() as uow:
         row = await uow.checks.get(key)
     if row is None:
         raise NotFoundError("there is no check with this id")
@@ -176,7 +176,7 @@ async def _found(store: Store, key: UUID) -> Check:
 
 
 async def _listed(store: Store, paging: Paging, wanted: CheckFilter, order: CheckOrder = CheckOrder.NEWEST) -> Checks:
-    async with store.read() as uow:
+    async with store.glance() as uow:
         page = await uow.checks.list(paging, wanted, order)
     return listing(page, Checks)
 

@@ -67,7 +67,7 @@ async def list_recent_executions(
     store: NamedDependency[Store], paging: NamedDependency[Paging], hours: Hours
 ) -> Executions:
     """Executions that started in the last hours, the last first."""
-    async with store.read() as uow:
+    async with store.glance() as uow:
         since = uow.now - timedelta(hours=hours)
     return await _listed(store, paging, ExecutionFilter(since=since), ExecutionOrder.NEWEST)
 
@@ -90,7 +90,7 @@ async def get_execution_by_link_id(
     link: Annotated[str, PathParameter(description="As Caldera shows it, a UUID or not")],
 ) -> Execution:
     """One execution by the id its link has in Caldera; of several operations the one that ran last."""
-    async with store.read() as uow:
+    async with store.glance() as uow:
         page = await uow.executions.list(Paging(size=1), ExecutionFilter(link_id=identity(SOURCE, link)))
     if not page.items:
         raise NotFoundError(_UNKNOWN)
@@ -144,7 +144,7 @@ async def delete_execution(
 
 
 async def _listed(store: Store, paging: Paging, wanted: ExecutionFilter, order: ExecutionOrder) -> Executions:
-    async with store.read() as uow:
+    async with store.glance() as uow:
         page = await uow.executions.list(paging, wanted, order)
     return listing(page, Executions)
 
@@ -167,7 +167,7 @@ async def _accepted(engine: Engine, author: Author, body: bytes) -> Accepted:
 
 
 async def _found(store: Store, key: UUID) -> Execution:
-    async with store.read() as uow:
+    async with store.glance() as uow:
         row = await uow.executions.get(key)
     if row is None:
         raise NotFoundError(_UNKNOWN)

@@ -42,7 +42,7 @@ async def list_operations(
     ] = OperationOrder.NEWEST,
 ) -> Operations:
     """Operations, newest first."""
-    async with store.read() as uow:
+    async with store.glance() as uow:
         page = await uow.operations.list(paging, wanted, sort)
     return listing(page, Operations)
 
@@ -105,7 +105,7 @@ async def delete_operation(
 
 async def found_operation(store: Store, key: UUID) -> RowMapping:
     """The operation with this ``id`` or ``operation_id``. Raises ``NotFoundError``."""
-    async with store.read() as uow:
+    async with store.glance() as uow:
         row = await uow.operations.get(key)
     if row is None:
         raise NotFoundError("there is no operation with this id")

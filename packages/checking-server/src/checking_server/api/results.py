@@ -50,7 +50,7 @@ async def list_results_of_check(
     store: NamedDependency[Store], paging: NamedDependency[Paging], check: FromPath[UUID]
 ) -> Results:
     """Every result of one check (detection execution), the current one first."""
-    async with store.read() as uow:
+    async with store.glance() as uow:
         if await uow.checks.get(check) is None:
             raise NotFoundError("there is no check with this id")
     return await _listed(store, paging, ResultFilter(check_id=check))
@@ -71,7 +71,7 @@ async def list_not_detected_results(store: NamedDependency[Store], paging: Named
 @get("/recent/{hours:int}", responses=problems(HTTPStatus.NOT_FOUND))
 async def list_recent_results(store: NamedDependency[Store], paging: NamedDependency[Paging], hours: Hours) -> Results:
     """Results of the last hours, newest first."""
-    async with store.read() as uow:
+    async with store.glance() as uow:
         since = uow.now - timedelta(hours=hours)
     return await _listed(store, paging, ResultFilter(since=since))
 
@@ -133,7 +133,7 @@ async def delete_result(store: NamedDependency[Store], author: NamedDependency[A
 
 
 async def _found(store: Store, key: UUID) -> Result:
-    async with store.read() as uow:
+    async with store.glance() as uow:
         row = await uow.results.get(key)
     if row is None:
         raise NotFoundError("there is no result with this id")
@@ -143,7 +143,7 @@ async def _found(store: Store, key: UUID) -> Result:
 async def _listed(
     store: Store, paging: Paging, wanted: ResultFilter, order: ResultOrder = ResultOrder.NEWEST
 ) -> Results:
-    async with store.read() as uow:
+    async with store.glance() as uow:
         page = await uow.results.list(paging, wanted, order)
     return listing(page, Results)
 

@@ -131,7 +131,7 @@ async def counted(
     """What a question counts, and when it was counted."""
 
     async def ask() -> tuple[datetime, T]:
-        async with store.read() as uow:
+        async with store.glance() as uow:
             return uow.now, await count(uow)
 
     return await kept.get(question, ask)
