@@ -1,0 +1,126 @@
+"""The detector: notable events or fired alerts, and searches over everything that Splunk holds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import timedelta
+from typing import Any
+
+from checking_core import Ask, Health, QueryInvalidError, Reason, SearchAnswer, SearchDetector, SearchRequest
+from checking_core.matching.record import AnyRecord
+from checking_core.matching.window import Window
+from checking_core.plugin.fields import moment_at
+from checking_core.plugin.shared import Remembered
+from checking_plugin_splunk.checkup import Checkup
+from checking_plugin_splunk.client import SplunkClient
+from checking_plugin_splunk.fired import FiredAlerts
+from checking_plugin_splunk.jobs import Jobs
+from checking_plugin_splunk.language import marked
+from checking_plugin_splunk.queries import Asked, asked, eventcount
+from checking_plugin_splunk.records import alert_of, event_of, fired_of, match_of
+from checking_plugin_splunk.settings import AlertSource, SplunkConfig, SplunkSettings
+
+__all__ = ["SplunkDetector"]
+
+_KEEP_INDEXES = timedelta(minutes=5)
+_MENTIONED_LAG = timedelta(minutes=1)
+
+
+class SplunkDetector(SearchDetector):
+    """Asks one search head. A look that runs out of time deletes its job."""
+
+    platform = "splunk"
+    answers = frozenset(Ask)
+    default_language = "spl"
+    searches_at_once = 2
+    Settings = SplunkSettings
+    Config = SplunkConfig
+    settings: SplunkSettings
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._client = SplunkClient(self.settings, self.clock)
+        self._jobs = Jobs(self._client, self._sleep)
+        self._fired = FiredAlerts(self._client, self._jobs)
+        self._indexes = Remembered(self._is_there, self.clock, keep=_KEEP_INDEXES)
+
+    async def close(self) -> None:
+        """See ``BaseWorker``."""
+        await self._client.close()
+
+    async def search(self, request: SearchRequest) -> SearchAnswer:
+        """See ``SearchDetector``."""
+        if request.ask is Ask.ALERT and self.settings.alert_source is AlertSource.FIRED:
+            return await self._fired_alerts(request)
+        question = asked(request, alerts_index=self.settings.alerts_index, index=self.settings.index)
+        found = await self._jobs.run(question.search, request.window, most=question.most + 1, seconds=request.timeout)
+        if not found.rows:
+            await self._confirm(question)
+        marks = {"asked": request.ask, **self._marks(request)}
+        return SearchAnswer(
+            records=[{**marks, "row": row} for row in found.rows],
+            complete=len(found.rows) <= question.most and not found.gaps,
+            reason=Reason.BACKEND_PARTIAL_ANSWER if found.gaps else None,
+            query_sent=question.search,
+            messages=(*found.gaps, *_lag_of(found.rows)) if request.ask is not Ask.ALERT else found.gaps,
+            clock_offset=found.clock_offset,
+        )
+
+    def normalise(self, record: Mapping[str, Any]) -> AnyRecord:
+        """See ``SearchDetector``."""
+        row, blocked, web = record["row"], record["prevented_when"], self.settings.web_url
+        if (fired := record.get("fired")) is not None:
+            return fired_of(fired, row, record["number"], prevented_when=blocked, web=web)
+        match record["asked"]:
+            case Ask.ALERT:
+                return alert_of(row, prevented_when=blocked, web=web)
+            case Ask.RULE:
+                return match_of(row)
+        return event_of(row)
+
+    def quote(self, values: tuple[str, ...], language: str | None, *, quoted: bool) -> str:  # noqa: ARG002
+        """See ``SearchDetector``: how they are written depends on their command, so they are only marked here."""
+        return marked(values)
+
+    async def self_check(self) -> Health:
+        """See ``BaseWorker``."""
+        return await Checkup(self.settings, self._client, self._jobs, self.clock()).health()
+
+    async def _fired_alerts(self, request: SearchRequest) -> SearchAnswer:
+        if request.query is not None:
+            raise QueryInvalidError("fired alerts take no query; name the saved search as rule")
+        found, offset = await self._fired.results(request)
+        marks = self._marks(request)
+        return SearchAnswer(
+            records=[{**marks, "asked": Ask.ALERT, **one._asdict()} for one in found],
+            query_sent="alerts/fired_alerts",
+            clock_offset=offset,
+        )
+
+    async def _confirm(self, question: Asked) -> None:
+        """A missing index, and one that the account may not search, are as silent as an empty one.
+
+        Raises:
+            QueryInvalidError: one of them was searched.
+        """
+        for name in question.indexes:
+            if not await self._indexes.get(name):
+                raise QueryInvalidError(f"the index {name} is not there, or not for this account")
+
+    async def _is_there(self, index: str) -> bool:
+        now = self.clock()
+        window = Window(now - timedelta(hours=1), now)  # counts all time, whatever the window
+        found = await self._jobs.run(eventcount(index), window, most=1, seconds=self.settings.timeout)
+        return bool(found.rows)
+
+    def _marks(self, request: SearchRequest) -> dict[str, Any]:
+        config = request.config
+        own = config.prevented_when if isinstance(config, SplunkConfig) else None
+        return {"prevented_when": own or self.settings.prevented_when}
+
+
+def _lag_of(rows: Iterable[Mapping[str, Any]]) -> tuple[str, ...]:
+    """The longest time from an event to its being stored, where that is worth a word."""
+    times = ((moment_at(row, "_time"), moment_at(row, "_indextime")) for row in rows)
+    lag = max((stored - at for at, stored in times if at and stored), default=timedelta(0))
+    return (f"events were stored up to {lag.total_seconds():.0f} s late",) if lag > _MENTIONED_LAG else ()
