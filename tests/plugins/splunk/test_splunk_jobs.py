@@ -34,7 +34,7 @@ async def test_a_job_is_created_for_the_window_awaited_read_and_deleted(head: Se
     head.rows["main"] = [a_row()]
     head.say("poll", httpx.Response(204), a_job(dispatchState="RUNNING", isDone=False), a_job(resultCount=1))
     assert (await head.look(SEARCH)).telemetry is Answer.YES
-    assert head.steps() == ["create", "poll", "poll", "poll", "results", "results", "delete"]
+    assert head.steps() == ["create", "poll", "poll", "poll", "results", "delete"]
     form = head.forms[0]
     assert form["exec_mode"] == "normal"
     assert form["search"].startswith("search index=main rundll32 | head ")
@@ -187,7 +187,7 @@ async def test_an_index_is_looked_for_once_in_a_while(head: SearchHead) -> None:
     ("answer", "reason", "final"),
     [
         (said(200, "FATAL", "Error in 'delete' command: You have insufficient privileges"), Reason.QUERY_INVALID, True),
-        (said(200, "FATAL", "JournalSliceDirectory: Cannot seek to 0"), Reason.BACKEND_PARTIAL_ANSWER, True),
+        (said(200, "FATAL", "JournalSliceDirectory: Cannot seek to 0"), Reason.BACKEND_PARTIAL_ANSWER, False),
         (said(200, "FATAL", "WLM-DENIED: This search violates an admission rule."), Reason.BACKEND_AUTH_FAILED, True),
         (said(200, "WARN", f"Search not executed: {QUOTA}."), Reason.BACKEND_RATE_LIMITED, False),
         (said(200, "INFO", SUBSTITUTED), Reason.QUERY_INVALID, True),

@@ -87,15 +87,16 @@ class Jobs:
         """The rows of a job that somebody else ran; ``None`` if it is gone."""
         for route in dict.fromkeys((self._route, *_ROUTES)):
             with suppress(_GoneError):
-                return await self._rows(sid, most, route)
+                return await self._rows(sid, most, route=route)
         return None
 
     async def _once(self, form: Mapping[str, Any], most: int) -> Found:
         async with self._job(form) as sid:
             content = await self._awaited(sid)
             gaps = _gaps_of(content)
-            found = await self._rows(sid, most)
-        lacking = min(number_at(content, "resultCount") or 0, most) - len(found.rows)
+            counted = number_at(content, "resultCount")
+            found = await self._rows(sid, most, expected=counted)
+        lacking = min(counted or 0, most) - len(found.rows)
         missing = (f"{lacking} rows were not handed over",) if lacking > 0 else ()
         return found._replace(gaps=(*gaps, *missing, *found.gaps))
 
@@ -134,7 +135,7 @@ class Jobs:
             await self._sleep(pause)
             pause = min(2 * pause, _LONGEST_PAUSE)
 
-    async def _rows(self, sid: str, most: int, route: str | None = None) -> Found:
+    async def _rows(self, sid: str, most: int, *, expected: int | None = None, route: str | None = None) -> Found:
         rows: list[dict[str, Any]] = []
         said: list[Message] = []
         while True:
@@ -144,7 +145,7 @@ class Jobs:
             part = [] if reply.status == 204 else _rows_in(reply)
             said += [] if reply.status == 204 else messages_in(reply.json())
             rows += part
-            if not part or len(rows) >= most:
+            if not part or len(rows) >= (most if expected is None else min(most, expected)):
                 raise_failure(said)
                 return Found(rows, gaps_in(said), reply.clock_offset)
 

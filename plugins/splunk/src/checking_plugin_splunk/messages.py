@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 from checking_core import (
+    BackendPartialAnswerError,
     BackendRateLimitedError,
     BackendUnreachableError,
     DetectionError,
@@ -54,7 +55,8 @@ def raise_failure(messages: Iterable[Message]) -> None:
     Raises:
         BackendRateLimitedError: there are too many searches.
         QueryInvalidError: the query is wrong, or has a time range of its own.
-        FatalDetectionError: any other failure.
+        FatalDetectionError: a policy forbids it.
+        BackendPartialAnswerError: any other failure.
     """
     said = list(messages)
     for kind, text in said:
@@ -67,12 +69,12 @@ def raise_failure(messages: Iterable[Message]) -> None:
             raise _fatal(text)
 
 
-def _fatal(text: str) -> FatalDetectionError:
+def _fatal(text: str) -> DetectionError:
     if _POLICY.search(text):
         return FatalDetectionError(text[:_LONGEST], reason=Reason.BACKEND_AUTH_FAILED)
     if _SYNTAX.search(text):
         return QueryInvalidError(text[:_LONGEST])
-    return FatalDetectionError(text[:_LONGEST], reason=Reason.BACKEND_PARTIAL_ANSWER)
+    return BackendPartialAnswerError(text[:_LONGEST])  # a peer or a bucket, which may be back at the next look
 
 
 def gaps_in(messages: Iterable[Message]) -> tuple[str, ...]:
