@@ -13,7 +13,7 @@ from ipaddress import ip_address, ip_network
 from typing import Any
 from urllib.parse import unquote
 
-__all__ = ["UnreadableError", "rows_of"]
+__all__ = ["UnreadableError", "condition_of", "rows_of"]
 
 Row = Mapping[str, Any]
 Test = Callable[[Row], bool]
@@ -50,6 +50,19 @@ def rows_of(search: str, indexes: Mapping[str, Sequence[Row]], allowed: Callable
         reader.expect("|")
         rows = _piped(reader, rows)
     return rows
+
+
+def condition_of(search: str) -> Test:
+    """Whether an event meets a condition of ``search``.
+
+    Raises:
+        UnreadableError: see there.
+    """
+    reader = _Reader(search)
+    condition = reader.condition()
+    if not reader.at_end:
+        raise UnreadableError(f"Unknown search command {reader.take()!r}.")
+    return condition
 
 
 def _counted(reader: _Reader, indexes: Mapping[str, Sequence[Row]]) -> list[Row]:

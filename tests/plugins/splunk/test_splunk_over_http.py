@@ -218,3 +218,20 @@ async def test_nothing_that_a_detector_asks_for_can_change_anything(a_detector: 
 async def test_what_a_query_of_detection_logic_hits_is_a_match(a_detector: Make) -> None:
     result = await look(a_detector(), {"rule": {"query": "index=main host=${agent_host}"}, **SEARCH})
     assert {one.kind for one in result.parsed_results.evidence} == {EvidenceKind.MATCH, EvidenceKind.EVENT}
+
+
+async def test_a_sigma_rule_is_asked_of_its_source(a_detector: Make, fake: Fake) -> None:
+    rule = {
+        "title": "Dump of a process",
+        "author": "An Author",
+        "logsource": {"product": "windows", "category": "process_creation"},
+        "detection": {"selection": {"process|contains": "minidump"}, "condition": "selection"},
+    }
+    sysmon = {**EVENT, "source": "XmlWinEventLog:Microsoft-Windows-Sysmon/Operational", "EventCode": "1"}
+    assert (await look(a_detector(), {"sigma": rule})).reason is Reason.SOURCE_SILENT
+    fake.tell(held(indexes={"main": [{**sysmon, "process": "whoami"}]}))
+    assert (await look(a_detector(), {"sigma": rule})).rule is Answer.NO
+    fake.tell(held(indexes={"main": [sysmon]}))
+    result = await look(a_detector(), {"sigma": rule})
+    (match,) = result.parsed_results.evidence
+    assert (result.outcome, match.title) == (Outcome.MATCHED, "Dump of a process (rule by An Author)")

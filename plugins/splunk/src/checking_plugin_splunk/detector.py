@@ -6,7 +6,16 @@ from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from typing import Any
 
-from checking_core import Ask, Health, QueryInvalidError, Reason, SearchAnswer, SearchDetector, SearchRequest
+from checking_core import (
+    Ask,
+    FatalDetectionError,
+    Health,
+    QueryInvalidError,
+    Reason,
+    SearchAnswer,
+    SearchDetector,
+    SearchRequest,
+)
 from checking_core.matching.record import AnyRecord
 from checking_core.matching.window import Window
 from checking_core.plugin.fields import moment_at
@@ -16,13 +25,14 @@ from checking_plugin_splunk.client import SplunkClient
 from checking_plugin_splunk.fired import FiredAlerts
 from checking_plugin_splunk.jobs import Jobs
 from checking_plugin_splunk.language import marked
-from checking_plugin_splunk.queries import Asked, asked, eventcount
+from checking_plugin_splunk.queries import Asked, asked, eventcount, is_converted, newest
 from checking_plugin_splunk.records import alert_of, event_of, fired_of, match_of
 from checking_plugin_splunk.settings import AlertSource, SplunkConfig, SplunkSettings
 
 __all__ = ["SplunkDetector"]
 
-_KEEP_INDEXES = timedelta(minutes=5)
+_KEEP_SOURCES = timedelta(minutes=5)
+_BACK = timedelta(days=7)
 _MENTIONED_LAG = timedelta(minutes=1)
 
 
@@ -42,7 +52,8 @@ class SplunkDetector(SearchDetector):
         self._client = SplunkClient(self.settings, self.clock)
         self._jobs = Jobs(self._client, self._sleep)
         self._fired = FiredAlerts(self._client, self._jobs)
-        self._indexes = Remembered(self._is_there, self.clock, keep=_KEEP_INDEXES)
+        self._indexes = Remembered(self._is_there, self.clock, keep=_KEEP_SOURCES)
+        self._sources = Remembered(self._is_alive, self.clock, keep=_KEEP_SOURCES)
 
     async def close(self) -> None:
         """See ``BaseWorker``."""
@@ -56,7 +67,9 @@ class SplunkDetector(SearchDetector):
         found = await self._jobs.run(question.search, request.window, most=question.most + 1, seconds=request.timeout)
         if not found.rows:
             await self._confirm(question)
-        marks = {"asked": request.ask, **self._marks(request)}
+            if silent := await self._silent_source(request):
+                return _unproven(question, silent)
+        marks = {"asked": request.ask, **self._marks(request), **_credit(request)}
         return SearchAnswer(
             records=[{**marks, "row": row} for row in found.rows],
             complete=len(found.rows) <= question.most and not found.gaps,
@@ -75,12 +88,24 @@ class SplunkDetector(SearchDetector):
             case Ask.ALERT:
                 return alert_of(row, prevented_when=blocked, web=web)
             case Ask.RULE:
-                return match_of(row)
+                return match_of(row, record.get("sigma"))
         return event_of(row)
 
     def quote(self, values: tuple[str, ...], language: str | None, *, quoted: bool) -> str:  # noqa: ARG002
         """See ``SearchDetector``: how they are written depends on their command, so they are only marked here."""
         return marked(values)
+
+    def convert(self, sigma: str | dict[str, Any]) -> str:
+        """See ``SearchDetector``: as SPL."""
+        words = "to convert Sigma rules"
+        if self.settings.index is None:
+            raise FatalDetectionError(f"{words} set INDEX: where to look for events", reason=Reason.NOT_CONVERTIBLE)
+        try:
+            from checking_plugin_splunk.sigma import to_spl
+        except ModuleNotFoundError:
+            needed = f"{words} install checking-plugin-splunk[convert]"
+            raise FatalDetectionError(needed, reason=Reason.NOT_CONVERTIBLE) from None
+        return to_spl(sigma)
 
     async def self_check(self) -> Health:
         """See ``BaseWorker``."""
@@ -107,6 +132,21 @@ class SplunkDetector(SearchDetector):
             if not await self._indexes.get(name):
                 raise QueryInvalidError(f"the index {name} is not there, or not for this account")
 
+    async def _silent_source(self, request: SearchRequest) -> str | None:
+        """The source of a converted rule, if nothing of it is there: it may have another name, or not be collected."""
+        if not is_converted(request) or request.query is None:
+            return None
+        from checking_plugin_splunk.sigma import scope_of
+
+        scope = scope_of(request.query)
+        return None if await self._sources.get(scope) else scope
+
+    async def _is_alive(self, source: str) -> bool:
+        now = self.clock()
+        search = newest(self.settings.index or "", source)
+        found = await self._jobs.run(search, Window(now - _BACK, now), most=1, seconds=self.settings.timeout)
+        return bool(found.rows)
+
     async def _is_there(self, index: str) -> bool:
         now = self.clock()
         window = Window(now - timedelta(hours=1), now)  # counts all time, whatever the window
@@ -117,6 +157,22 @@ class SplunkDetector(SearchDetector):
         config = request.config
         own = config.prevented_when if isinstance(config, SplunkConfig) else None
         return {"prevented_when": own or self.settings.prevented_when}
+
+
+def _unproven(question: Asked, source: str) -> SearchAnswer:
+    words = f"of the rule's source there is no event of the last {_BACK.days} days: {source}"
+    return SearchAnswer(
+        records=[], complete=False, reason=Reason.SOURCE_SILENT, query_sent=question.search, messages=(words,)
+    )
+
+
+def _credit(request: SearchRequest) -> dict[str, Any]:
+    """The Sigma rule behind a query, if there is one."""
+    if request.config.sigma is None or not is_converted(request):
+        return {}
+    from checking_core.plugin.sigma import credit_of, read_rule
+
+    return {"sigma": credit_of(read_rule(request.config.sigma))}
 
 
 def _lag_of(rows: Iterable[Mapping[str, Any]]) -> tuple[str, ...]:

@@ -47,7 +47,7 @@ def asked(request: SearchRequest, *, alerts_index: str, index: str | None) -> As
         return _generated(request, query)
     _refuse_everything(query)
     first, rest = query.parts()
-    named = request.index or (None if query.is_scoped else index)
+    named = request.index or (None if query.is_scoped and not is_converted(request) else index)
     if named is not None:
         return _asked(request, query, f"{_clause(named)} ({first or '*'})", rest, tuple(_names(named)))
     if not query.is_scoped:
