@@ -16,7 +16,7 @@ from checking_core.testing import ENDED, STARTED, KitClock, Trouble, a_task
 from checking_core.worker.run_task import run_task
 
 from .splunk_head import ALERT, SEARCH, SETTINGS, SearchHead, a_row, recorded, step_of, told
-from .splunk_stage import SplunkStage, a_job, said
+from .splunk_stage import PEER_AWAY, SplunkStage, a_job, said
 
 WITH_PASSWORD = {"token": None, "username": "checking", "password": SecretStr("s3cret")}
 
@@ -152,6 +152,25 @@ async def test_the_self_check_tells_what_a_person_wants_to_know(head: SearchHead
     assert "alerts in notable can be read; newest alert 22 minutes old, stored 40 s later" in health.detail
     assert "events in main can be read; newest event 22 minutes old" in health.detail
     assert "may delete_by_keyword, output_file, which it does not need" in health.detail
+
+
+async def test_what_was_not_searched_in_whole_is_no_health(head: SearchHead) -> None:
+    head.suffer(Trouble.PARTIAL)
+    health = await head.detector(clock=KitClock()).self_check()
+    assert health.ok is False
+    assert PEER_AWAY in health.detail
+
+
+async def test_an_account_that_may_not_see_its_capabilities_is_well(head: SearchHead) -> None:
+    def answer(request: httpx.Request) -> httpx.Response:
+        if request.url.path.endswith("/current-context"):
+            return said(403, "ERROR", "forbidden")
+        return SplunkStage.found(head, request)
+
+    head.found = answer  # type: ignore[method-assign]
+    health = await head.detector(clock=KitClock()).self_check()
+    assert health.ok
+    assert "does not need" not in health.detail
 
 
 async def test_an_index_that_may_not_be_searched_is_no_health(head: SearchHead) -> None:

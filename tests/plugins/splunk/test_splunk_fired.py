@@ -106,6 +106,20 @@ async def test_every_fired_alert_is_seen_however_many_there_are(fired: Fired) ->
     assert (await fired.look(ALERT, alert_source="fired")).alert is Answer.YES
 
 
+async def test_no_more_results_are_fetched_than_are_wanted(fired: Fired) -> None:
+    for number in range(3):
+        fired.fire("Another", ENDED, *(a_row(_cd=f"{number}:{row}", host="dc01") for row in range(600)))
+    assert (await fired.look({"alert": {"query": None}}, alert_source="fired")).alert is Answer.UNKNOWN
+    fetched = {request.url.path for request in fired.asked if request.url.path.endswith("/results")}
+    assert len(fetched) == 2
+
+
+async def test_an_answer_that_is_no_list_of_alerts_is_an_outage(fired: Fired) -> None:
+    fired.say("poll", httpx.Response(200, json={"links": {}}))
+    fired.found = lambda request: SearchHead.found(fired, request)  # type: ignore[method-assign]
+    assert (await fired.look(ALERT, alert_source="fired")).reason is Reason.BACKEND_UNREACHABLE
+
+
 async def test_fired_alerts_take_no_query(fired: Fired) -> None:
     result = await fired.look({"alert": {"query": "x"}}, alert_source="fired")
     assert result.reason is Reason.QUERY_INVALID

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -9,9 +10,12 @@ from typing import Any
 import httpx
 import pytest
 
-from checking_core import Answer, Outcome, Reason
-from checking_core.testing import STARTED, KitClock, a_task
+from checking_core import Answer, BackendUnreachableError, Outcome, Reason
+from checking_core.matching.window import Window
+from checking_core.testing import ENDED, STARTED, KitClock, a_task
 from checking_core.worker.run_task import run_task
+from checking_plugin_splunk.client import SplunkClient
+from checking_plugin_splunk.jobs import Jobs
 
 from .splunk_head import (
     ALERT,
@@ -78,6 +82,15 @@ async def test_a_job_of_a_look_that_runs_out_of_time_is_deleted(head: SearchHead
     assert not head.left
 
 
+async def test_a_job_that_is_never_done_is_given_up(head: SearchHead) -> None:
+    head.say("poll", a_job(isDone=False, dispatchState="PAUSED"))
+    client = SplunkClient(head.detector().settings, KitClock())
+    with pytest.raises(BackendUnreachableError, match="not done within 1 s"):
+        await Jobs(client, asyncio.sleep).run("search index=main", Window(STARTED, ENDED), most=1, seconds=1)
+    await client.close()
+    assert not head.left
+
+
 async def test_a_job_that_cannot_be_deleted_disturbs_nothing(head: SearchHead) -> None:
     head.rows["main"] = [a_row()]
     head.say("delete", httpx.Response(500))
@@ -120,6 +133,15 @@ async def test_a_version_without_the_second_interface_is_asked_by_the_first(head
         assert result.telemetry is Answer.YES
     await detector.close()
     assert sum("/v2/" in path for path in first) == 1
+
+
+async def test_an_interface_that_is_gone_later_is_told(head: SearchHead) -> None:
+    def closed(request: httpx.Request) -> httpx.Response:
+        return said(404, "ERROR", "Not Found")
+
+    head.found = closed  # type: ignore[method-assign]
+    assert (await head.look(SEARCH)).reason is Reason.QUERY_INVALID
+    assert [one.url.path for one in head.asked] == ["/services/search/v2/jobs", "/services/search/jobs"]
 
 
 async def test_a_context_without_its_app_is_told_in_the_products_words(head: SearchHead) -> None:

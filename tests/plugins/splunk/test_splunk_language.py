@@ -127,6 +127,8 @@ def test_several_values_stand_where_several_can(place: str, words: str) -> None:
         ("index=a ```<>```", "outside of strings"),
         ("index=a x=\\<>", "outside of strings"),
         ('index=a x="\\<>"', "outside of strings"),
+        ('index=a "<>"=-1d', "name of a field"),
+        ("index=a <> = -1d", "name of a field"),
         ("index=a x<>", "blank before"),
         ("index=a host=<>x", "blank before"),
         ('index=a "x"<>', "blank before"),
@@ -168,6 +170,22 @@ def test_a_placeholder_stands_where_it_can_be_itself(place: str, words: str) -> 
 )
 def test_a_command_that_may_do_more_than_read_is_refused(query: str) -> None:
     with pytest.raises(QueryInvalidError, match="only read"):
+        read(query)
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "index=a savedsearch=x",
+        "index=a savedsplunk=x",
+        '| from savedsearch:"x"',
+        "| from inputlookup:x",
+        "| union savedsearch:x [search index=a]",
+        "index=a | append [| from lookup:x]",
+    ],
+)
+def test_what_runs_something_unseen_is_refused(query: str) -> None:
+    with pytest.raises(QueryInvalidError, match="not seen here"):
         read(query)
 
 
@@ -215,6 +233,7 @@ def test_a_query_that_only_reads_is_left_alone(query: str) -> None:
         "index=a | where 5 < _time",
         "index=a | eval _time=now()",
         "index=a _indextime=5",
+        "index=a | where _time IN (5)",
         "index=a [search index=b earliest=-1d]",
         "| tstats count where index=a earliest=-1d",
     ],

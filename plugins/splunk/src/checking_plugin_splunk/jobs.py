@@ -14,7 +14,7 @@ from checking_core.matching.window import Window
 from checking_core.plugin.fields import number_at, texts_at, values_at
 from checking_core.plugin.http import HttpReply
 from checking_plugin_splunk.client import SplunkClient
-from checking_plugin_splunk.messages import Message, failure_from, gaps_in, messages_in, raise_failure
+from checking_plugin_splunk.messages import Message, gaps_in, messages_in, raise_failure
 
 __all__ = ["Found", "Jobs"]
 
@@ -24,6 +24,8 @@ _PAGE = 1000
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 2.0
 _ABANDONED = 60
 """Seconds without a poll after which Splunk ends a job by itself: we may have died, or never heard its id."""
+_KEPT = 120
+"""Seconds for which Splunk keeps the results of a job that nobody deletes."""
 _PATIENCE_TO_DELETE = 3.0
 _MISSING = frozenset({404})
 
@@ -75,6 +77,7 @@ class Jobs:
             "max_count": most,
             "max_time": math.ceil(seconds),
             "auto_cancel": _ABANDONED,
+            "timeout": _KEPT,
         }
         with suppress(_GoneError):
             return await self._once(form, most)
@@ -92,7 +95,7 @@ class Jobs:
 
     async def _once(self, form: Mapping[str, Any], most: int) -> Found:
         async with self._job(form) as sid:
-            content = await self._awaited(sid)
+            content = await self._awaited(sid, form["max_time"])
             gaps = _gaps_of(content)
             counted = number_at(content, "resultCount")
             found = await self._rows(sid, most, expected=counted)
@@ -111,29 +114,36 @@ class Jobs:
                     await self._client.ask("DELETE", self._path(sid), accept=_MISSING)
 
     async def _created(self, form: Mapping[str, Any]) -> str:
-        reply = await self._client.ask("POST", self._route, data=form, accept=_MISSING)
-        if reply.status == 404 and self._route == _ROUTES[0]:
-            older = await self._client.ask("POST", _ROUTES[1], data=form)
-            self._route, reply = _ROUTES[1], older
+        newest, older = _ROUTES
+        accept = _MISSING if self._route == newest else frozenset[int]()
+        reply = await self._client.ask("POST", self._route, data=form, accept=accept)
         if reply.status == 404:
-            raise failure_from(reply)
+            reply = await self._client.ask("POST", older, data=form)
+            self._route = older
         answer = reply.json()
         raise_failure(messages_in(answer))
         for sid in texts_at(answer, "sid"):
             return sid
         raise BackendUnreachableError("a search was answered with something that is no job")
 
-    async def _awaited(self, sid: str) -> Mapping[str, Any]:
-        """The job once it is done."""
+    async def _awaited(self, sid: str, seconds: float) -> Mapping[str, Any]:
+        """The job once it is done. One that is queued or paused may never be."""
         pause = _FIRST_PAUSE
-        while True:
-            reply = self._there(await self._client.ask("GET", self._path(sid), accept=_MISSING))
-            if reply.status == 200:
-                content = _content_of(reply)
-                if _is(content, "isDone") or _is(content, "isFailed") or _is(content, "isZombie"):
-                    return content
-            await self._sleep(pause)
-            pause = min(2 * pause, _LONGEST_PAUSE)
+        try:
+            async with asyncio.timeout(seconds):
+                while (content := await self._ended(sid)) is None:
+                    await self._sleep(pause)
+                    pause = min(2 * pause, _LONGEST_PAUSE)
+        except TimeoutError as error:
+            raise BackendUnreachableError(f"the job was not done within {seconds:g} s") from error
+        return content
+
+    async def _ended(self, sid: str) -> Mapping[str, Any] | None:
+        reply = self._there(await self._client.ask("GET", self._path(sid), accept=_MISSING))
+        if reply.status == 204:
+            return None
+        content = _content_of(reply)
+        return content if any(_is(content, flag) for flag in ("isDone", "isFailed", "isZombie")) else None
 
     async def _rows(self, sid: str, most: int, *, expected: int | None = None, route: str | None = None) -> Found:
         rows: list[dict[str, Any]] = []

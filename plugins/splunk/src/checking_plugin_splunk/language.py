@@ -43,10 +43,11 @@ _OWN_TIME = re.compile(
       \b_?(?:index_)?(?:earliest|latest)\s*=(?!=)
     | \b(?:start|end)timeu?\s*= | \btimeformat\s*= | \bsearchtimespan\w+\s*=
     | \b(?:start|end)?(?:minutes|hours|days|months)ago\s*=
-    | \b_(?:index)?time\s*(?:[<>]|!?=) | [<>]=?\s*_(?:index)?time\b
+    | \b_(?:index)?time\s*(?:[<>]|!?=|\bin\b) | [<>]=?\s*_(?:index)?time\b
     """,
     re.IGNORECASE | re.VERBOSE,
 )
+_SAVED = re.compile(r"\bsaved(?:search|splunk)\b|\|\s*from\s+(?!datamodel\b)", re.IGNORECASE)
 _INDEX = re.compile(r"(?<!\bnot )(?<![\w.])index(?:(?:::|\s*=\s*)([^\s),|\]]+)|\s+in\s*\(([^)]*)\))", re.IGNORECASE)
 _NAME = re.compile(r"[\w*\-]+")
 _MODEL = re.compile(r"\bdatamodel\b|\bfrom\b", re.IGNORECASE)
@@ -145,10 +146,12 @@ class Query:
         if piece.command in _EVALUATES and _PATTERNS.search(self._of_command(piece)):
             raise QueryInvalidError("a placeholder cannot stand in a command with a pattern; compare it with = or IN")
         literal = _evaluated if piece.command in _EVALUATES else _searched
-        if piece.kind is _Kind.STRING:
-            return literal(piece.text[1:-1])
         before = self._pieces[at - 1].text if at else " "
         after = self._pieces[at + 1].text if at + 1 < len(self._pieces) else " "
+        if re.match(r"\s*(?:[=<>!]|::)", after):
+            raise QueryInvalidError("a placeholder is no name of a field; put it behind the comparison")
+        if piece.kind is _Kind.STRING:
+            return literal(piece.text[1:-1])
         if not re.search(r"[\s=(,<>!|\[]\Z", before) or not re.match(r"[\s),|\]]", after):
             raise QueryInvalidError(
                 "a placeholder outside of quotes stands for itself; put a blank before and behind it"
@@ -170,12 +173,16 @@ def read(query: str) -> Query:
     pieces = list(_pieces(query))
     if not any(piece.text.strip() for piece in pieces):
         raise QueryInvalidError("the query is empty")
-    found = Query(pieces)
-    if own := _OWN_TIME.search("".join(_bare(piece) for piece in pieces)):
+    plain = "".join(map(_bare, pieces))
+    if _SAVED.search(plain):
+        raise QueryInvalidError(
+            "the query runs a saved search, or reads no data model: what that does is not seen here"
+        )
+    if own := _OWN_TIME.search(plain):
         raise QueryInvalidError(
             f"the query has a time range of its own ({own[0].strip()}); the check's window is used, remove it"
         )
-    return found
+    return Query(pieces)
 
 
 def text_of(text: str) -> str:
