@@ -121,7 +121,9 @@ async def test_a_crowd_of_alerts_is_asked_again_for_the_host_and_the_rule(head: 
     await head.look(ALERT)
     first, second, third = head.searches
     assert "ws01" not in first
-    assert 'dest="*ws01*"' in second
+    assert 'dest="*ws01*" OR ' in second
+    assert 'dest="*.*.*.*" OR ' in second
+    assert "(NOT dest=* NOT " in second
     assert 'search_name="LSASS dump"' in third
 
 

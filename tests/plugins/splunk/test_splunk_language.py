@@ -161,6 +161,8 @@ def test_a_placeholder_stands_where_it_can_be_itself(place: str, words: str) -> 
         "index=a | stats count by x | mcollect index=m",
         "| makeresults",
         "| inputlookup x",
+        "  \n | inputlookup x",
+        "```x``` | inputlookup x",
         "| rest /services/x",
         "| delete",
         'index=a "x" | "delete"',
@@ -258,7 +260,18 @@ def test_the_time_may_be_named_where_it_narrows_nothing(query: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "query", ['index=a "open', "index=a `open", "index=a ]", "index=a [search b", 'x="a\\"', "", " "]
+    "query",
+    [
+        'index=a "open',
+        "index=a `open",
+        "index=a ]",
+        "index=a \\| x",
+        "index=a \\[search b]",
+        "index=a [search b",
+        'x="a\\"',
+        "",
+        " ",
+    ],
 )
 def test_a_query_whose_ends_are_not_certain_is_refused(query: str) -> None:
     with pytest.raises(QueryInvalidError):
@@ -277,6 +290,10 @@ def test_a_query_whose_ends_are_not_certain_is_refused(query: str) -> None:
         ("index!=a", (), False),
         ("myindex=a", (), False),
         ('foo "index=a"', (), False),
+        ("foo | search index=a", (), False),
+        ("foo | `macro`", (), False),
+        ("```all of``` index=a", ("a",), True),
+        ("[search index=b | return host] index=a", ("a",), True),
         ("foo [search index=b]", (), False),
         ("`macro` foo", (), True),
         ("| multisearch [search index=a] [search index=b]", ("a", "b"), True),
@@ -296,6 +313,10 @@ def test_what_a_query_searches_is_known(query: str, indexes: tuple[str, ...], sc
         ("index=a | head", 10),
         ("index=a | head 50 | tail 3 | table x", 3),
         ("index=a | top limit=4 host", 4),
+        ("index=a | top host limit=4", 4),
+        ("index=a | top limit=0 host", None),
+        ("index=a | sort 7 - field2", 7),
+        ("index=a | sort field2", 10_000),
         ("index=a | stats count", None),
     ],
 )

@@ -11,7 +11,7 @@ import pytest
 
 from checking_core import Prevention
 from checking_core.testing import ENDED, STARTED
-from checking_plugin_splunk.records import alert_of, event_of, match_of
+from checking_plugin_splunk.records import alert_of, event_of, fired_of, match_of
 
 from .splunk_head import ALERT, SEARCH, SearchHead, a_row, told
 
@@ -123,3 +123,10 @@ async def test_how_late_events_were_stored_is_told(head: SearchHead) -> None:
     head.rows["main"] = [a_row(_indextime=str(STARTED.timestamp() + 240))]
     result = await head.look(SEARCH)
     assert "events were stored up to 240 s late" in str(result.result_metadata)
+
+
+def test_an_event_is_of_the_host_that_logged_it_and_an_alert_of_both_ends() -> None:
+    row = {"host": "dc01", "src": "ws01", "dest": "dc01.corp"}
+    assert event_of(row).hosts == ("dc01", "dc01.corp")
+    assert set(alert_of(row).hosts) == {"dc01.corp", "ws01"}
+    assert set(fired_of({}, row, 0).hosts) == {"dc01", "dc01.corp", "ws01"}

@@ -25,9 +25,9 @@ _TOKEN = re.compile(
     | (?P<macro>`[^`"\ue000]*`)
     | (?P<string>"(?:\\[^\ue000]|\ue000[^\ue002]*\ue002|[^"\\\ue000])*")
     | (?P<value>\ue000[^\ue002]*\ue002)
-    | (?P<unclear>["`]|\\(?=["\ue000]|\Z))
+    | (?P<unclear>["`]|\\(?=["|\[\]\ue000]|\Z))
     | (?P<sign>[|\[\]])
-    | (?P<text>(?:\\[^"\ue000]|[^|\[\]"`\ue000\\])+)
+    | (?P<text>(?:\\[^"|\[\]\ue000]|[^|\[\]"`\ue000\\])+)
     """,
     re.VERBOSE | re.DOTALL,
 )
@@ -51,8 +51,9 @@ _SAVED = re.compile(r"\bsaved(?:search|splunk)\b|\|\s*from\s+(?!datamodel\b)", r
 _INDEX = re.compile(r"(?<!\bnot )(?<![\w.])index(?:(?:::|\s*=\s*)([^\s),|\]]+)|\s+in\s*\(([^)]*)\))", re.IGNORECASE)
 _NAME = re.compile(r"[\w*\-]+")
 _MODEL = re.compile(r"\bdatamodel\b|\bfrom\b", re.IGNORECASE)
-_OWN_LIMIT = re.compile(r"(?:limit\s*=\s*)?(\d+)")
-_LIMITING = {"head": 10, "tail": 10, "top": 10, "rare": 10}
+_OWN_LIMIT = re.compile(r"\A[|\[\s]*\w+\s+(\d+)\b|\blimit\s*=\s*(\d+)", re.IGNORECASE)
+_LIMITING = {"head": 10, "tail": 10, "top": 10, "rare": 10, "sort": 10_000}
+"""Rows that a command lets through if it does not say; 0 is any number."""
 _NETWORK = re.compile(r"\s*[0-9A-Fa-f.:]+/\d{1,3}\s*")
 
 
@@ -91,22 +92,21 @@ class Query:
     @property
     def generates(self) -> bool:
         """Whether it begins with a pipe, so that no condition can be put before it."""
-        first = next(piece for piece in self._pieces if piece.text.strip())
-        return first.text == "|"
+        said = (piece for piece in self._pieces if piece.kind is not _Kind.COMMENT and piece.text.strip())
+        return next(said).text == "|"
 
     @property
     def indexes(self) -> tuple[str, ...]:
         """What it searches, where it says so."""
-        deepest = max(piece.depth for piece in self._pieces) if self.generates else 0
-        plain = "".join(_bare(piece) for piece in self._pieces if piece.depth <= deepest)
+        plain = "".join(map(_bare, self._sources))
         found = (name for one, several in _INDEX.findall(plain) for name in _NAME.findall(one or several))
         return tuple(dict.fromkeys(found))
 
     @property
     def is_scoped(self) -> bool:
         """Whether it says what it searches: an index, a data model, or a macro, which mostly begins with an index."""
-        macro = any(piece.kind is _Kind.MACRO for piece in self._pieces)
-        plain = "".join(map(_bare, self._pieces))
+        macro = any(piece.kind is _Kind.MACRO for piece in self._sources)
+        plain = "".join(map(_bare, self._sources))
         return bool(self.indexes) or macro or (self.generates and _MODEL.search(plain) is not None)
 
     @property
@@ -115,9 +115,9 @@ class Query:
         found = []
         for command, pieces in self._commands():
             if command in _LIMITING:
-                told = _OWN_LIMIT.search("".join(piece.text for piece in pieces))
-                found.append(int(told[1]) if told else _LIMITING[command])
-        return min(found, default=None)
+                told = _OWN_LIMIT.search("".join(map(_bare, pieces)))
+                found.append(int(told[1] or told[2]) if told else _LIMITING[command])
+        return min(filter(None, found), default=None)
 
     def parts(self) -> tuple[str, str]:
         """The condition that it begins with, and the rest from its first pipe on; with all values written.
@@ -130,6 +130,11 @@ class Query:
         end = next(ends, len(written))
         first, rest = (("".join(text for _, text in part)).strip() for part in (written[:end], written[end:]))
         return re.sub(r"\Asearch\s+", "", first, flags=re.IGNORECASE), rest
+
+    @property
+    def _sources(self) -> list[_Piece]:
+        """What says where events come from: the condition that the query begins with, or all of one without."""
+        return [piece for piece in self._pieces if self.generates or piece.number == 0]
 
     def _commands(self) -> Iterator[tuple[str, list[_Piece]]]:
         numbers = dict.fromkeys(piece.number for piece in self._pieces)
@@ -198,7 +203,7 @@ def _pieces(query: str) -> Iterator[_Piece]:
         QueryInvalidError: see ``read``.
     """
     above: list[tuple[str, int]] = []
-    command, number, expected, begun = "search", 0, True, False
+    command, number, expected, begun, first = "search", 0, True, False, False
     for found in _TOKEN.finditer(query):
         kind, text = _Kind(str(found.lastgroup)), found[0]
         if kind is _Kind.UNCLEAR:
@@ -215,10 +220,10 @@ def _pieces(query: str) -> Iterator[_Piece]:
         if text == "[":
             above.append((command, number))
         if kind is _Kind.SIGN:
-            command, number, expected = "", found.start() + 1, True
+            command, number, expected, first = "", found.start() + 1, True, text == "|" and not begun
         elif expected and kind is not _Kind.COMMENT and text.strip():
-            command, expected = _command_of(kind, text, implied=not begun, first=not above and number <= 1), False
-        begun = begun or bool(text.strip())
+            command, expected = _command_of(kind, text, implied=not begun, first=first), False
+        begun = begun or (kind is not _Kind.COMMENT and bool(text.strip()))
         yield _Piece(kind, text, command, number, len(above))
     if above:
         raise QueryInvalidError("the query does not close a subsearch")

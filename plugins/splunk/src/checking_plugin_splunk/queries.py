@@ -13,6 +13,8 @@ __all__ = ["HOST_FIELDS", "Asked", "asked", "eventcount", "host_like", "is_conve
 
 _INDEX = re.compile(r"[\w*\-]+")
 _EVERYTHING = re.compile(r"[_*]+")
+_ADDRESSES = ("*.*.*.*", "*:*:*")
+"""An alert may know its host by its address alone."""
 HOST_FIELDS = ("dest", "dvc", "src", "dest_host", "dest_nt_host", "dest_dns", "src_host", "orig_host", "Computer")
 """Where an alert tells the host that it is about; its own ``host`` is the search head."""
 
@@ -134,9 +136,10 @@ def _narrowing(request: SearchRequest) -> list[str]:
     found: list[str] = []
     if request.hosts:
         likes = [text_of(f"*{host.partition('.')[0]}*") for host in request.hosts]
+        addresses = [f'{field}="{shape}"' for field in ("dest", "dvc", "src") for shape in _ADDRESSES]
         fields = [f"{field}={like}" for like in likes for field in HOST_FIELDS]
         nobody = " ".join(f"NOT {field}=*" for field in HOST_FIELDS)
-        found.append(f"({' OR '.join([*likes, *fields, f'({nobody})'])})")
+        found.append(f"({' OR '.join([*likes, *fields, *addresses, f'({nobody})'])})")
     alert = request.alert
     if alert and (named := [name for name in (alert.rule, alert.rule_id) if name]):
         fields = [

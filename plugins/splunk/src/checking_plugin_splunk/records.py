@@ -23,6 +23,9 @@ Row = Mapping[str, Any]
 
 _LONGEST_TITLE = 300
 _COMPUTERS = ("Computer", "ComputerName", "computer_name", "dest_hostname", "dvc_host")
+_OF_EVENTS = ("host", "dvc", "dest", "dest_host", "dest_nt_host", "dest_dns", *_COMPUTERS)
+"""``src`` is the other end of what was logged here; an alert speaks of both ends."""
+_OF_ALERTS = (*HOST_FIELDS, *_COMPUTERS)
 _TECHNIQUE = re.compile(r"\bT\d{4}(?:\.\d{3})?\b")
 _TECHNIQUES = (
     "annotations.mitre_attack",
@@ -50,12 +53,12 @@ _SEVERITIES = ("informational", "informational", "low", "medium", "high", "criti
 
 def event_of(row: Row) -> Event:
     """A row of telemetry."""
-    return Event(**_common(row, "host"), **_times(row), title=_title(row))
+    return Event(**_common(row, _OF_EVENTS), **_times(row), title=_title(row))
 
 
 def match_of(row: Row, credit: Mapping[str, Any] | None = None) -> Match:
     """What a query hit; of a Sigma rule with its author, whom its licence wants named wherever a match is shown."""
-    facts = {**_common(row, "host"), **_times(row), "title": _title(row)}
+    facts = {**_common(row, _OF_EVENTS), **_times(row), "title": _title(row)}
     if credit is not None:
         author = f" (rule by {credit['author']})" if credit.get("author") else ""
         fields = {**row, "sigma": {"rule": credit}}
@@ -80,7 +83,7 @@ def alert_of(row: Row, *, prevented_when: Mapping[str, str] | None = None, web: 
     single = moment_at(row, "orig_time")
     first = single or moment_at(row, "firstTime", "info_min_time", "_time")
     last = None if single else moment_at(row, "lastTime", "info_max_time")
-    common = _common(row, "orig_host")
+    common = _common(row, _OF_ALERTS)
     return Alert(
         **common | {"id": next(iter(texts_at(row, "event_id")), common["id"])},
         title=next(iter(texts_at(row, "rule_title", "rule_name", "search_name", "source")), ""),
@@ -115,7 +118,8 @@ def fired_of(
     first = moment_at(row, "_time", "firstTime", "orig_time")
     last = moment_at(row, "lastTime")
     return Alert(
-        **_common(row, "host") | {"id": f"{sid}:{number}", "fields": {**row, "fired_alert": dict(fired)}},
+        **_common(row, ("host", *_OF_ALERTS))
+        | {"id": f"{sid}:{number}", "fields": {**row, "fired_alert": dict(fired)}},
         title=name,
         rule=name or None,
         rule_id=name or None,
@@ -129,9 +133,9 @@ def fired_of(
     )
 
 
-def _common(row: Row, *own_host: str) -> dict[str, Any]:
+def _common(row: Row, host_fields: tuple[str, ...]) -> dict[str, Any]:
     """What events and alerts tell alike."""
-    hosts = told(*texts_at(row, *own_host, *HOST_FIELDS, *_COMPUTERS))
+    hosts = told(*texts_at(row, *host_fields))
     started = texts_at(row, "NewProcessId", "New_Process_ID")
     above = ("parent_process_id", "ParentProcessId", "Creator_Process_ID", *(("ProcessId",) if started else ()))
     parent = number_at(row, *above)
