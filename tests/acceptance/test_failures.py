@@ -157,11 +157,14 @@ def test_a_wrong_password_and_a_stopped_server_are_one_line_and_code_3(
     stopped = checking(tmp_path, "ingest", str(file), DATABASE_URL=url)
     private_postgres.start()
     refused = checking(tmp_path, "ingest", str(file), DATABASE_URL=url)
-    for done, problem in ((stopped, "Connect call failed"), (refused, "password authentication failed")):
+    for done, problem, remedy in (
+        (stopped, "Connect call failed", "; start it, or correct CHECKING_DATABASE_URL"),
+        (refused, "the database refuses: password authentication failed", '"guest"; correct CHECKING_DATABASE_URL'),
+    ):
         assert done.returncode == 3
         line = the_line(done.stderr)
         assert problem in line
-        assert line.endswith("start it, or correct CHECKING_DATABASE_URL")
+        assert line.endswith(remedy)
         assert "wr0ng" not in line
 
 

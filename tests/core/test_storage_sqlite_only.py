@@ -141,3 +141,11 @@ def test_a_caller_who_is_cancelled_leaves_no_thread_behind(path, monkeypatch):
     for thread in threading.enumerate():
         if "worker_thread" in thread.name:
             thread.join()  # what it fails with is an error of this test
+
+
+async def test_a_file_that_is_no_database_is_named_by_its_setting(tmp_path):
+    file = tmp_path / "notes.txt"
+    file.write_text("not a database" * 100)
+    async with Store(f"sqlite+aiosqlite:///{file}") as store:
+        with pytest.raises(StoreUnavailableError, match=r"not a database.*correct CHECKING_DATABASE_URL"):
+            await store.ping()

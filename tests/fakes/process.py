@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import subprocess
 import sys
 import tempfile
@@ -12,7 +13,6 @@ from pathlib import Path
 from typing import Any, NamedTuple, Self
 
 import httpx
-from tests.services import free_ports
 
 __all__ = ["Fake", "Request", "most_at_once", "most_within"]
 
@@ -45,11 +45,11 @@ class Fake:
     """
 
     def __init__(self, app: str, records: Any = None, *, delay: float = 0.0) -> None:
-        (self.port,) = free_ports(1)
         self._app = app
         self._delay = delay
         self._process: subprocess.Popen[str] | None = None
         self._open = ExitStack()
+        self.port = _held_port(self._open)
         self._file = Path(self._open.enter_context(tempfile.TemporaryDirectory(prefix="checking-fake-"))) / "records"
         self.tell(records)
 
@@ -107,6 +107,14 @@ class Fake:
     def forget(self) -> None:
         """Begin to count anew."""
         httpx.delete(f"{self.url}/_fake/requests", timeout=_PATIENCE).raise_for_status()
+
+
+def _held_port(held: ExitStack) -> int:
+    """A port that nobody else gets, running or not: bound, and listened on by the process alone."""
+    place = held.enter_context(socket.socket())
+    place.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    place.bind(("127.0.0.1", 0))
+    return int(place.getsockname()[1])
 
 
 def most_at_once(requests: Iterable[Request]) -> int:

@@ -105,6 +105,10 @@ def _connect_to_postgres(dialect: Any, _: Any, args: Any, options: Any) -> Any:
     driver = dialect.loaded_dbapi.asyncpg
     try:
         return dialect.connect(*args, **options)
+    except (driver.InvalidAuthorizationSpecificationError, driver.InvalidCatalogNameError) as error:
+        raise StoreUnavailableError(
+            f"the database refuses: {_first_line(error)}; correct CHECKING_DATABASE_URL"
+        ) from error
     except (OSError, TimeoutError, driver.PostgresError, driver.InterfaceError) as error:
         raise StoreUnavailableError(f"{_unavailable(error)}; start it, or correct CHECKING_DATABASE_URL") from error
 
@@ -209,6 +213,8 @@ def _meaning(error: exc.DBAPIError) -> Exception:
     if state in _OUTDATED or "no such table" in text or "has no column named" in text or "no such column" in text:
         return SchemaOutdatedError(f"the database schema is not this version's ({text}); run: checking db upgrade")
     # a driver refuses a number that does not fit before the database sees it, with an error of its own class
+    if "file is not a database" in text:
+        return StoreUnavailableError(f"{text}; correct CHECKING_DATABASE_URL")
     refused = isinstance(error, exc.DataError | exc.IntegrityError) or isinstance(cause, ValueError | OverflowError)
     return _rejected(cause) if refused or state.startswith(_REJECTED) else _unavailable(cause)
 
