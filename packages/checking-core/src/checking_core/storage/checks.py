@@ -45,6 +45,7 @@ _PLANNED = (
 """What a plan decides: these columns change when a check that was not run is opened."""
 
 
+_ONE = sa.select(detection_executions).where(_c.id == sa.bindparam("key"))
 _NOTED = tuple(_c[name] for name in NOTED_COLUMNS)
 
 
@@ -295,8 +296,7 @@ class Checks:
 
     async def get(self, key: UUID) -> sa.RowMapping | None:
         """One check."""
-        query = sa.select(detection_executions).where(_c.id == key)
-        return (await self._connection.execute(query)).mappings().one_or_none()
+        return (await self._connection.execute(_ONE, {"key": key})).mappings().one_or_none()
 
     async def list(
         self,

@@ -90,8 +90,7 @@ class Executions:
 
     async def get(self, key: UUID) -> sa.RowMapping | None:
         """One execution with its output, without the message that told of it."""
-        query = sa.select(*_SLIM, execution_results.c.result_data).where(execution_results.c.id == key)
-        return (await self._connection.execute(query)).mappings().one_or_none()
+        return (await self._connection.execute(_ONE, {"key": key})).mappings().one_or_none()
 
     async def delete(self, key: UUID) -> None:
         """Forget an execution with its checks and their results."""
@@ -141,6 +140,8 @@ _SAME_NAME = tuple(
     field for field in ExecutionFacts.__struct_fields__ if field in execution_results.c and field != "agent"
 )
 _SLIM = tuple(column for column in execution_results.c if column.name not in ("raw_message", "result_data"))
+_ONE = sa.select(*_SLIM, execution_results.c.result_data).where(execution_results.c.id == sa.bindparam("key"))
+"""Built once: to build it anew takes longer than to ask it."""
 _OF_MESSAGE = ("raw_message", "reported_at")
 _OF_ROW = ("id", "operation_id", "link_id", "revision", "created_at")
 _FACTS = tuple(column.name for column in execution_results.c if column.name not in (*_OF_ROW, *_OF_MESSAGE))

@@ -37,8 +37,7 @@ class Results:
 
     async def get(self, key: UUID) -> sa.RowMapping | None:
         """One result, with what the backend answered."""
-        query = _with_check(detection_results).where(detection_results.c.id == key)
-        return (await self._connection.execute(query)).mappings().one_or_none()
+        return (await self._connection.execute(_ONE, {"key": key})).mappings().one_or_none()
 
     async def correct(self, key: UUID, **columns: Any) -> None:
         """Write what a person corrects beside a verdict."""
@@ -112,5 +111,6 @@ def _with_check(*told: Any) -> sa.Select[Any]:
 
 
 _SLIM = tuple(column for column in detection_results.c if column.name != "raw_response")
+_ONE = _with_check(detection_results).where(detection_results.c.id == sa.bindparam("key"))
 _LEFT_OUT = ("raw_response", "detection_execution_id", "id", "task_id", "outcome", "look", "created_at")
 """What is bulky, and columns that the check's row has too: the check's own are the current ones."""
