@@ -17,7 +17,7 @@ from tests.services import Broker, fresh_database
 
 from .command import eventually
 from .installation import Installation, Part
-from .products import PRODUCTS, WANTED, executions_of, expectations
+from .products import PRODUCTS, executions_of, expectations
 
 TIMES = 10
 """How many times as fast as recorded the operation passes."""
@@ -141,7 +141,9 @@ def _as_if_now(recorded: str) -> list[str]:
 
 
 def _wanted(field: Field) -> dict[str, set[str]]:
-    return {f"{name}-{product}": {outcome} for product in field.fakes for name, outcome in WANTED.items()}
+    return {
+        f"{name}-{product}": {outcome} for product in field.fakes for name, outcome in PRODUCTS[product].wanted.items()
+    }
 
 
 def _outcomes(field: Field) -> Counter[str]:
