@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta, timezone
 
+import msgspec
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -12,7 +13,7 @@ from tests.fakes.fql import Condition, Text, UnreadableError, conditions_in, fil
 from checking_core import Ask, DetectionConfig, QueryInvalidError, SearchRequest
 from checking_core.matching.window import Window
 from checking_core.plugin.placeholders import fill
-from checking_plugin_crowdstrike.fql import literal, moment, own_condition, refuse_other_language
+from checking_plugin_crowdstrike.fql import literal, moment, own_condition
 from checking_plugin_crowdstrike.queries import asked
 
 START = datetime(2026, 11, 20, 19, 0, tzinfo=UTC)
@@ -129,12 +130,11 @@ def test_several_values_cannot_stand_within_quotes() -> None:
 @pytest.mark.parametrize("written", ["cql", "lucene", "spl"])
 def test_another_language_is_refused(written: str) -> None:
     with pytest.raises(QueryInvalidError, match="is not fql"):
-        refuse_other_language(written)
+        asked(request("a:'b'", language=written))
 
 
 @pytest.mark.parametrize("written", [None, "fql", "FQL"])
 def test_fql_is_known_by_its_name_and_without(written: str | None) -> None:
-    refuse_other_language(written)
     assert asked(request("a:'b'", language=written)).condition.endswith("+(a:'b')")
 
 
@@ -146,6 +146,12 @@ def test_a_time_is_told_in_utc_and_whole_seconds_that_hold_it() -> None:
     told = datetime(2026, 11, 20, 20, 0, 0, 5, tzinfo=timezone(timedelta(hours=1)))
     assert moment(told) == "'2026-11-20T19:00:00Z'"
     assert moment(told, up=True) == "'2026-11-20T19:00:01Z'"
+
+
+def test_what_was_created_in_the_last_part_of_a_second_is_in_the_window() -> None:
+    window = Window(START, WINDOW.end + timedelta(milliseconds=700))
+    found = filter_of(asked(msgspec.structs.replace(request(None), window=window)).condition)
+    assert found({"created_timestamp": (WINDOW.end + timedelta(milliseconds=600)).isoformat()})
 
 
 def test_alerts_are_searched_by_their_creation_and_hosts_by_their_last_contact() -> None:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from checking_core import Ask, Health, Reason, SearchAnswer, SearchDetector, SearchRequest
+from checking_core import Ask, Health, SearchAnswer, SearchDetector, SearchRequest
 from checking_core.matching.record import AnyRecord
 from checking_core.plugin.fields import texts_at
 from checking_plugin_crowdstrike.checkup import Checkup
 from checking_plugin_crowdstrike.client import CrowdStrikeClient
 from checking_plugin_crowdstrike.disposition import contradiction_in
-from checking_plugin_crowdstrike.fql import FQL, literal, refuse_other_language
+from checking_plugin_crowdstrike.fql import FQL, literal
 from checking_plugin_crowdstrike.queries import asked
 from checking_plugin_crowdstrike.records import alert_of, host_of
 from checking_plugin_crowdstrike.search import search
@@ -50,7 +50,6 @@ class CrowdStrikeDetector(SearchDetector):
         return SearchAnswer(
             records=[{"asked": request.ask, "resource": row} for row in found.rows],
             complete=found.whole,
-            reason=Reason.BACKEND_PARTIAL_ANSWER if found.gaps else None,
             query_sent=question.words,
             messages=(*found.gaps, *_notes(request.ask, found.rows)),
             clock_offset=found.clock_offset,
@@ -62,9 +61,8 @@ class CrowdStrikeDetector(SearchDetector):
             return host_of(record["resource"])
         return alert_of(record["resource"], console=self._client.console)
 
-    def quote(self, values: tuple[str, ...], language: str | None, *, quoted: bool) -> str:
+    def quote(self, values: tuple[str, ...], language: str | None, *, quoted: bool) -> str:  # noqa: ARG002 - of which there is one
         """See ``SearchDetector``."""
-        refuse_other_language(language)
         return literal(values, within=quoted)
 
     async def self_check(self) -> Health:
