@@ -198,6 +198,11 @@ async def test_a_hit_in_an_answer_in_part_counts_and_tells_what_was_missing(falc
     assert f"500 a shard is away, trace {TRACE}" in messages_of(result)
 
 
+async def test_an_answer_in_part_without_a_trace_names_none(falcon: Falcon) -> None:
+    falcon.says({"meta": {}, "errors": [{"message": "away"}], "resources": [an_alert()]})
+    assert 'in part: away"' in messages_of(await falcon.look(ALERT))
+
+
 async def test_no_resources_at_all_are_a_silence(falcon: Falcon) -> None:
     falcon.says({"meta": {"pagination": {"total": 0}}, "errors": None, "resources": None})
     assert (await falcon.look(ALERT)).outcome is Outcome.NO_ALERT

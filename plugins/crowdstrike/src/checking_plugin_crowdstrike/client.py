@@ -16,7 +16,7 @@ from checking_core.plugin.issued import Issued, IssuedCredential
 from checking_plugin_crowdstrike.clouds import cloud_at, console_of, redirected
 from checking_plugin_crowdstrike.settings import CrowdStrikeSettings
 
-__all__ = ["Call", "CrowdStrikeClient", "trace_of"]
+__all__ = ["Call", "CrowdStrikeClient", "traced"]
 
 _LOG_IN = "/oauth2/token"
 _REFUSED = frozenset({400, 401, 403})
@@ -113,10 +113,10 @@ class CrowdStrikeClient:
         return await self._asked("POST", _LOG_IN, data=self._settings.credentials)
 
 
-def trace_of(reply: HttpReply) -> str:
-    """By what CrowdStrike's support finds the request; empty if it does not say."""
-    told = reply.headers.get("x-cs-traceid") or next(iter(texts_at(_body_of(reply), "meta.trace_id")), "")
-    return told if _TRACE.fullmatch(told) else ""
+def traced(words: str, reply: HttpReply) -> str:
+    """The words, and by what CrowdStrike's support finds the request, if Falcon says that."""
+    trace = reply.headers.get("x-cs-traceid") or next(iter(texts_at(_body_of(reply), "meta.trace_id")), "")
+    return ", ".join(filter(None, [words, f"trace {trace}" if _TRACE.fullmatch(trace) else ""]))
 
 
 def _failure_of(reply: HttpReply, scope: str = "") -> DetectionError:
@@ -126,9 +126,7 @@ def _failure_of(reply: HttpReply, scope: str = "") -> DetectionError:
 
 def _words_of(reply: HttpReply) -> str:
     """Falcon's own words, and the trace of the request."""
-    said = ": ".join(texts_at(_body_of(reply), "errors.message"))[:_LONGEST_WORDS]
-    trace = trace_of(reply)
-    return ", ".join(filter(None, [said, trace and f"trace {trace}"]))
+    return traced(": ".join(texts_at(_body_of(reply), "errors.message"))[:_LONGEST_WORDS], reply)
 
 
 def _body_of(reply: HttpReply) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from checking_plugin_crowdstrike.answers import page_of
-from checking_plugin_crowdstrike.client import CrowdStrikeClient, trace_of
+from checking_plugin_crowdstrike.client import CrowdStrikeClient, traced
 from checking_plugin_crowdstrike.queries import Asked
 
 __all__ = ["Found", "search"]
@@ -42,7 +42,7 @@ async def search(client: CrowdStrikeClient, question: Asked, *, limit: int) -> F
         reply = await client.ask(question.page(cursor))
         page = page_of(reply.json(), question.store.next_cursor)
         rows += page.rows
-        errors += [f"{error}, trace {trace_of(reply)}" for error in page.errors]
+        errors += [traced(error, reply) for error in page.errors]
         if page.cursor is None or not page.rows or page.cursor in ways or len(rows) >= limit:
             break
         cursor = page.cursor
