@@ -135,8 +135,13 @@ _CROWDSTRIKE_ALIVE = {"alive": {"query": "hostname:${host_names}"}}
 
 
 def _in_crowdstrike(executions: Sequence[Execution]) -> dict[str, Any]:
-    """An alert on some executions, that of another rule's host, and the host's sensor."""
+    """An alert on some executions, one that was blocked, that of another rule's host, and the host's sensor."""
     alerts = [_crowdstrike_alert(one, _RULE) for one in executions if one.command.startswith("whoami")]
+    alerts += [
+        _crowdstrike_alert(one, "Accounts listed") | {"pattern_disposition": 2048}
+        for one in executions
+        if one.command.startswith("cut ")
+    ]
     alerts += [
         _crowdstrike_alert(one._replace(host="elsewhere"), _NOISY_RULE) for one in executions if "ps" in one.command
     ]
@@ -169,7 +174,7 @@ PRODUCTS: dict[str, Product] = {
         records=_in_crowdstrike,
         asked={
             "user": {"alert": {"query": "device.hostname:${agent_host}+cmdline:'whoami'"}, **_CROWDSTRIKE_ALIVE},
-            "accounts": {"alert": {"rule": "Accounts listed"}, **_CROWDSTRIKE_ALIVE},
+            "accounts": {"alert": {"rule": "Accounts listed"}, "prevention": True},
             "files": {"alert": {"rule": _SILENT_RULE}, **_CROWDSTRIKE_ALIVE},
             "processes": {"alert": {"rule": _NOISY_RULE}},
             "time": {"telemetry": {"query": "cmdline:'date -u*'"}},
@@ -177,8 +182,9 @@ PRODUCTS: dict[str, Product] = {
         distinct=lambda number: {"alert": {"query": f"cmdline:'whoami {number}'"}},
         searches="/alerts/combined/",
         wanted={
-            **dict.fromkeys(("accounts", "files", "processes"), "no_alert"),
+            **dict.fromkeys(("files", "processes"), "no_alert"),
             "user": "alerted",
+            "accounts": "blocked",
             "time": "not_applicable",
         },
         found="alerted",
