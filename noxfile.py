@@ -77,6 +77,15 @@ def docs(session: nox.Session) -> None:
 
 
 @nox.session
+def api(session: nox.Session) -> None:
+    """Ask the API everything that its description allows, and much that it forbids; arguments after -- go there."""
+    install(session, "test")
+    session.install("schemathesis>=4.32,<5")
+    schemathesis = Path(session.bin) / "schemathesis"
+    session.run("python", "-m", "tests.acceptance.api_fuzz", str(schemathesis), *session.posargs)
+
+
+@nox.session
 def coverage(session: nox.Session) -> None:
     """Measure which lines and branches the tests reach."""
     install(session, "test", "quality")

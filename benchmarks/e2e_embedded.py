@@ -33,7 +33,7 @@ from checking_core.transport.base import Message, Outgoing
 from checking_core.transport.memory import MemoryTransport
 from checking_core.transport.topology import Topology
 from checking_core.worker.loop import Worker
-from checking_server.bootstrap import planner
+from checking_server.bootstrap import plans_of
 from checking_server.engine import Engine
 from checking_server.roles import Role
 from checking_server.settings import FlowSettings
@@ -67,7 +67,7 @@ async def run_once(messages: int, folder: Path) -> dict[str, float]:
             store=store,
             transports=dict.fromkeys(Role, transport),
             topology=topology,
-            plan=planner(PlanSettings(hints=HintsMode.ALWAYS), backends, max_retries=1),
+            plans=plans_of(PlanSettings(hints=HintsMode.ALWAYS), backends, max_retries=1),
             settings=FlowSettings(),
             max_in_flight=lambda _: IN_FLIGHT,
             worker=Worker(transport, topology, detectors, worker_settings),

@@ -28,7 +28,7 @@ from checking_core.storage import Store, migrate
 from checking_core.transport import Message, Topology
 from checking_core.transport.memory import MemoryTransport
 from checking_core.worker.loop import Worker
-from checking_server.bootstrap import planner
+from checking_server.bootstrap import plans_of
 from checking_server.engine import Engine
 from checking_server.flow.accept import Change
 from checking_server.flow.report import report
@@ -91,7 +91,7 @@ async def test_one_message_becomes_one_explained_verdict(tmp_path: Path) -> None
             store=store,
             transports=dict.fromkeys(Role, transport),
             topology=topology,
-            plan=planner(PlanSettings(expectations=(str(file),)), backends, max_retries=1),
+            plans=plans_of(PlanSettings(expectations=(str(file),)), backends, max_retries=1),
             settings=FlowSettings(),
             max_in_flight=lambda _: 200,
             worker=Worker(transport, topology, {"siem": Siem("siem", NoSettings())}, WorkerSettings(jitter_max=0.1)),

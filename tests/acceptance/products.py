@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
+from tests.fakes import Request
+
 __all__ = ["PRODUCTS", "WANTED", "Execution", "Product", "executions_of", "expectations"]
 
 KEY = "of a fake"
@@ -47,6 +49,7 @@ class Product(NamedTuple):
         searches: part of the path of a request that is a search.
         wanted: the outcome of each expectation.
         found: the outcome of a distinct question.
+        whole: the searches that these requests are, where each takes several.
     """
 
     app: str
@@ -57,6 +60,7 @@ class Product(NamedTuple):
     searches: str
     wanted: Mapping[str, str] = WANTED
     found: str = "logged"
+    whole: Callable[[Sequence[Request]], Sequence[Request]] = list
 
 
 def executions_of(messages: Sequence[str]) -> list[Execution]:
@@ -167,6 +171,58 @@ def _crowdstrike_alert(one: Execution, rule: str) -> dict[str, Any]:
     }
 
 
+_SPLUNK_ALIVE = {"alive": {"query": "index=os host=${agent_host}"}}
+_SPL = "index=wineventlog host=${agent_host} process="
+
+
+def _splunk_trace(command: str) -> dict[str, Any]:
+    return {"telemetry": {"query": f'{_SPL}"{command}"'}}
+
+
+def _in_splunk(executions: Sequence[Execution]) -> dict[str, Any]:
+    """The same in Splunk, its alerts as notable events."""
+    seen = [one for one in executions if one.command.startswith(("whoami", "cut ", "date "))]
+    alerts = [_notable(one, _RULE) for one in executions if one.command == "whoami"]
+    alerts += [_notable(one._replace(host="elsewhere"), _NOISY_RULE) for one in executions if "ps" in one.command]
+    return {
+        "token": KEY,
+        "indexes": {
+            "notable": alerts,
+            "wineventlog": [_splunk_event(one) for one in seen],
+            "os": [{"_time": one.at.isoformat(), "host": one.host} for one in executions],
+        },
+    }
+
+
+def _splunk_event(one: Execution) -> dict[str, Any]:
+    return {"_time": one.at.isoformat(), "host": one.host, "process_id": str(one.pid), "process": one.command}
+
+
+def _notable(one: Execution, rule: str) -> dict[str, Any]:
+    raised = one.at + timedelta(seconds=0.2)
+    return {
+        **_splunk_event(one),
+        "_time": raised.isoformat(),
+        "_indextime": str(raised.timestamp()),
+        "host": "search-head",
+        "dest": one.host,
+        "event_id": f"alert-{one.pid}",
+        "orig_time": str(one.at.timestamp()),
+        "search_name": f"Endpoint - {rule} - Rule",
+        "rule_name": rule,
+        "severity": "low",
+    }
+
+
+def _jobs_in(requests: Sequence[Request]) -> list[Request]:
+    """Each job from the first look at it to its deletion."""
+    found: dict[str, Request] = {}
+    for one in requests:
+        sid = one.path.partition("/jobs/")[2].partition("/")[0]
+        found[sid] = found.get(sid, one)._replace(ended=one.ended)
+    return list(found.values())
+
+
 PRODUCTS: dict[str, Product] = {
     "crowdstrike": Product(
         app="tests.fakes.crowdstrike:create_app",
@@ -202,5 +258,20 @@ PRODUCTS: dict[str, Product] = {
         },
         distinct=lambda number: _trace(f"*whoami {number}*"),
         searches="/_eql/search",
+    ),
+    "splunk": Product(
+        app="tests.fakes.splunk:create_app",
+        settings=lambda url: {"URL": url, "TOKEN": KEY},
+        records=_in_splunk,
+        asked={
+            "user": {"alert": {"rule": _RULE}, **_splunk_trace("whoami")},
+            "accounts": {"alert": {"rule": "Accounts listed"}, **_splunk_trace("*passwd*"), **_SPLUNK_ALIVE},
+            "files": {"alert": {"rule": _SILENT_RULE}, **_splunk_trace("ls"), **_SPLUNK_ALIVE},
+            "processes": {"alert": {"rule": _NOISY_RULE}},
+            "time": {"rule": {"query": f'{_SPL}"date -u*"'}},
+        },
+        distinct=lambda number: _splunk_trace(f"*whoami {number}*"),
+        searches="/search/v2/jobs/",
+        whole=_jobs_in,
     ),
 }

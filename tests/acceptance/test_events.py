@@ -86,8 +86,12 @@ def reading(server: Served, **asked: Any) -> Iterator[Reader]:
         yield reader
 
 
-def ingest(server: Served, link: int = 1) -> None:
-    httpx.post(f"{server.url}/api/v1/ingest/link-results", json=message(link), timeout=PATIENCE).raise_for_status()
+def ingest(server: Served, link: int = 1, *, key: str | None = None) -> None:
+    headers = {} if key is None else {"X-API-Key": key}
+    answer = httpx.post(
+        f"{server.url}/api/v1/ingest/link-results", json=message(link), headers=headers, timeout=PATIENCE
+    )
+    answer.raise_for_status()
 
 
 def test_a_check_is_told_from_its_plan_to_its_verdict_and_who_comes_back_misses_nothing(tmp_path: Path) -> None:

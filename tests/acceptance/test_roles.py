@@ -10,11 +10,12 @@ from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 
+import httpx
 import pytest
 from tests.services import Broker, fresh_database
 
 from .bundle import message
-from .command import checking, eventually, served
+from .command import PATIENCE, checking, eventually, served
 from .installation import ROLES, Installation, Part
 
 PARTS = ("accept", "dispatch", "gather", "expire")
@@ -72,10 +73,13 @@ def test_every_part_may_be_killed_while_messages_pass(installed: Installation) -
     assert installed.count("detection_results") == installed.count("execution_results") == 300
 
 
-def test_accept_wakes_dispatch_in_another_process(installed: Installation) -> None:
+def test_accept_wakes_dispatch_in_another_process_which_shows_what_it_sent(
+    installed: Installation, unused_tcp_port: int
+) -> None:
     """Whoever looks for due work once a minute only is too late for this test."""
     with ExitStack() as stack:
-        started(stack, installed, "accept", "dispatch,gather", POLL_INTERVAL=60)
+        started(stack, installed, "accept", POLL_INTERVAL=60)
+        started(stack, installed, "dispatch,gather", POLL_INTERVAL=60, METRICS_PORT=unused_tcp_port)
         stack.enter_context(installed.working())
         for number in range(3):
             asyncio.run(installed.publish([message(number, **ALERTED)]))
@@ -83,6 +87,9 @@ def test_accept_wakes_dispatch_in_another_process(installed: Installation) -> No
         done = installed.command("ingest", "-", users=(), given=message(7, **ALERTED))
         assert "carries the checks out" in done.stdout, done.stderr
         eventually(lambda: installed.count(CLOSED) == 4, "what a command accepts is carried out too")
+        shown = httpx.get(f"http://127.0.0.1:{unused_tcp_port}/metrics", timeout=PATIENCE).text
+    assert 'checking_tasks_sent_total{backend="mock"} 4.0\n' in shown
+    assert 'checking_looks_total{backend="mock",outcome="alerted",reason="matched_alert"} 4.0\n' in shown
 
 
 def test_a_backend_that_nobody_serves_is_unsupported_and_a_late_worker_still_answers(installed: Installation) -> None:

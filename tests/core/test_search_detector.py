@@ -187,7 +187,10 @@ async def test_a_control_window_that_was_answered_in_part_is_told():
 
     detector.before = partly
     finding = await detector.look(ALERT, operation_started_at=begun)
-    assert (finding.alert, finding.complete) == (Answer.YES, True)
+    assert (finding.alert, finding.complete, finding.reason) == (
+        *(Answer.UNKNOWN, False),
+        Reason.BACKEND_PARTIAL_ANSWER,
+    )
     assert finding.warnings == ("alert: the control window was answered in part",)
 
 
@@ -247,13 +250,15 @@ async def test_a_name_that_only_the_backend_knows_is_the_same_host_and_is_asked_
     assert detector.asked_names == 2
 
 
-async def test_names_that_cannot_be_told_are_an_outage_and_not_a_miss():
+async def test_names_that_cannot_be_told_prove_no_miss_and_take_no_hit():
     class Away(MemoryDetector):
         async def host_names(self, host: str) -> list[str]:
             raise BackendUnreachableError("refused")
 
-    with pytest.raises(BackendUnreachableError):
-        await Away().look(ALERT)
+    missed, hit = await Away().look(ALERT), await Away(an_alert()).look(ALERT)
+    assert (missed.complete, missed.reason) == (False, Reason.BACKEND_UNREACHABLE)
+    assert (hit.alert, hit.complete) == (Answer.YES, True)
+    assert hit.warnings == ("the host's other names are not known: BackendUnreachableError: refused",)
 
 
 # --- completeness and evidence --------------------------------------------------------------------------------

@@ -28,18 +28,11 @@ from checking_core.settings import (
     read,
 )
 from checking_core.transport.settings import TopologySettings
-from checking_server.settings import ApiSettings, FlowSettings
+from checking_server.settings import ApiSettings, FlowSettings, MetricsSettings
 
 ROOMS: list[type[BaseSettings]] = [
-    DatabaseSettings,
-    BrokerSettings,
-    TopologySettings,
-    BackendsSettings,
-    PlanSettings,
-    WorkerSettings,
-    FlowSettings,
-    ApiSettings,
-    LogSettings,
+    *(DatabaseSettings, BrokerSettings, TopologySettings, BackendsSettings, PlanSettings),
+    *(WorkerSettings, FlowSettings, ApiSettings, MetricsSettings, LogSettings),
 ]
 SECRET = "hunter2"
 
@@ -160,6 +153,8 @@ def test_a_file_that_is_no_text_is_one_clear_line():
         (DatabaseSettings, "CHECKING_DATABASE_URL", "postgresql+psycopg2://u:hunter2@h/db", "write postgresql://"),
         (DatabaseSettings, "CHECKING_DATABASE_URL", "sqlite://", "names no file"),
         (DatabaseSettings, "CHECKING_DATABASE_URL", "sqlite:///:memory:", "names no file"),
+        (DatabaseSettings, "CHECKING_DATABASE_URL", "postgresql://u:p@ss:w/rd@h/x", "percent-encode"),
+        (DatabaseSettings, "CHECKING_DATABASE_URL", "postgresql://u:p@h:port/x", "host:5432"),
         (BrokerSettings, "CHECKING_AMQP_URL", "http://u:hunter2@h", "write amqp://"),
         (BrokerSettings, "RABBITMQ_PORT", "70000", "less than or equal to 65535"),
         (BackendsSettings, "CHECKING_BACKENDS", "{", "is no JSON"),

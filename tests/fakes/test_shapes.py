@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +61,56 @@ def test_the_fake_of_elasticsearch_answers_in_a_known_shape(
     known = json.loads((shared_data / "backends" / "elastic" / f"{recorded}.json").read_text())["body"]
     optional = {".hits.events", ".hits.events._index", ".hits.events._id", ".hits.events._source", ".is_partial"}
     assert set(paths(answer)) - optional <= set(paths(known)), answer
+
+
+SPLUNK = {
+    "token": "key",
+    "indexes": {"notable": [{"_time": "2026-11-20T19:28:38+00:00", "search_name": "x"}]},
+    "fired": [{"savedsearch_name": "my_alert", "sid": "scheduler__1", "trigger_time": 1, "severity": 3}],
+}
+FORM = {
+    "exec_mode": "normal",
+    "allow_partial_results": "false",
+    "earliest_time": "0",
+    "latest_time": "2000000000",
+}
+
+
+@pytest.fixture(scope="module")
+def splunk() -> Iterator[httpx.Client]:
+    headers = {"Authorization": "Bearer key"}
+    with Fake("tests.fakes.splunk:create_app", SPLUNK) as fake, httpx.Client(base_url=fake.url, headers=headers) as one:
+        yield one
+
+
+def test_the_fake_of_splunk_answers_in_a_known_shape(splunk: httpx.Client, shared_data: Path) -> None:
+    folder = shared_data / "backends" / "splunk"
+    notable = json.loads((folder / "json_results_notable_200.json").read_text())["body"]
+    state = json.loads((folder / "xml_job_done_200.json").read_text())["body_xml"]
+    created = splunk.post("/services/search/v2/jobs", data={**FORM, "search": "search index=notable | head 5"})
+    assert (created.status_code, created.json().keys()) == (201, {"sid"})
+    job = created.headers["Location"]
+    content = splunk.get(job).json()["entry"][0]["content"]
+    assert {name for name in content if name != "messages"} <= set(re.findall(r'<s:key name="(\w+)"', state))
+    page = splunk.get(f"{job}/results", params={"offset": 0, "count": 10}).json()
+    assert set(page) <= set(notable)
+    assert set(page["results"][0]) <= {*notable["results"][0], "search_name"}
+    assert splunk.delete(job).json() == {"messages": [{"type": "INFO", "text": "Search job cancelled."}]}
+
+
+@pytest.mark.parametrize(
+    ("answer", "case"),
+    [
+        (lambda one: one.get("/services/search/v2/jobs/1.1"), "404_unknown_sid"),
+        (lambda one: one.get("/services/server/info", headers={"Authorization": "Bearer old"}), "401_bad_token"),
+    ],
+)
+def test_the_fake_of_splunk_refuses_in_recorded_words(
+    splunk: httpx.Client, shared_data: Path, answer: Callable[[httpx.Client], httpx.Response], case: str
+) -> None:
+    known = json.loads((shared_data / "backends" / "splunk" / "json_errors.json").read_text())["cases"][case]
+    told = answer(splunk)
+    assert (told.status_code, told.json()) == (known["status"], known["body"])
 
 
 @pytest.fixture(scope="module")

@@ -78,7 +78,7 @@ async def test_as_many_searches_run_at_once_as_were_allowed_and_no_more(asked: A
     async with asked.detector(max_concurrent=AT_ONCE) as detector:
         results = await asked.looks(detector, within=60)
     assert Counter(result.outcome for result in results) == {Outcome(asked.product.found): LOOKS}
-    searches = asked.fake.seen(asked.product.searches)
+    searches = asked.product.whole(asked.fake.seen(asked.product.searches))
     assert len(searches) == LOOKS
     assert most_at_once(searches) == AT_ONCE
 
@@ -86,7 +86,7 @@ async def test_as_many_searches_run_at_once_as_were_allowed_and_no_more(asked: A
 async def test_whoever_finds_the_minute_used_up_comes_back_later_and_asks_nothing(asked: Asked) -> None:
     async with asked.detector(max_concurrent=AT_ONCE, max_per_minute=PER_MINUTE) as detector:
         results = await asked.looks(detector, within=4)
-    searches = asked.fake.seen(asked.product.searches)
+    searches = asked.product.whole(asked.fake.seen(asked.product.searches))
     assert len(searches) == most_within(searches, 60) == PER_MINUTE
     refused = [result for result in results if result.outcome is Outcome.INCONCLUSIVE]
     assert len(refused) == LOOKS - PER_MINUTE

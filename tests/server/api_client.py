@@ -19,11 +19,12 @@ from checking_core.transport.topology import Topology
 from checking_server.api.app import Parts, create_app
 from checking_server.api.checkup import Checkup
 from checking_server.engine import Engine
-from checking_server.flow.accept import Plan
+from checking_server.flow.accept import Plan, Plans
 from checking_server.settings import ApiSettings, FlowSettings
 
 UNPACED = ApiSettings(requests_per_minute=0)
 HERE = "http://127.0.0.1:1337"
+NOBODY_LISTENS = "postgresql+asyncpg://checking@127.0.0.1:1/nothing"
 
 
 @asynccontextmanager
@@ -34,7 +35,7 @@ async def client_of(
     queues: Sequence[str] = (),
     rests_on_broker: bool = True,
     plugins: Sequence[PluginInfo] = (),
-    patience: float = 5.0,
+    patience: float = 1.5,
     **options: Any,
 ) -> AsyncIterator[httpx.AsyncClient]:
     """A client of the API on this store; ``options`` are those of ``app_on``, and its parts."""
@@ -64,7 +65,12 @@ def engine_on(store: Store, plan: Plan) -> Engine:
     """An engine that only takes in: no part of it runs."""
     settings = FlowSettings()
     return Engine(
-        store=store, transports={}, topology=Topology(), plan=plan, settings=settings, max_in_flight=lambda _: 200
+        store=store,
+        transports={},
+        topology=Topology(),
+        plans=Plans(plan, plan),
+        settings=settings,
+        max_in_flight=lambda _: 200,
     )
 
 

@@ -14,10 +14,9 @@ from checking_core.transport.base import Message, Outgoing, QueueState
 from checking_core.transport.memory import MemoryTransport
 from checking_core.transport.topology import Topology
 
-from .api_client import client_of
+from .api_client import NOBODY_LISTENS, client_of
 
 HEALTH = "/api/v1/health"
-NOBODY_LISTENS = "postgresql+asyncpg://checking@127.0.0.1:1/nothing"
 SPLUNK = PluginInfo(
     name="splunk", distribution="checking-plugin-splunk", version="1.0", state=PluginState.LOADED, detectors=("splunk",)
 )

@@ -11,6 +11,7 @@ from checking_core.settings import WorkerSettings
 from checking_core.transport import Message
 from checking_core.worker.loop import Worker
 from checking_server.engine import Engine
+from checking_server.flow.accept import Plans
 from checking_server.roles import Role
 from checking_server.settings import FlowSettings
 
@@ -45,7 +46,7 @@ async def test_what_a_worker_answers_after_the_stop_is_stored_before_the_end(sta
         store=stations.store,
         transports=dict.fromkeys(Role, stations.transport),
         topology=stations.topology,
-        plan=stations.plan,
+        plans=Plans(stations.plan, stations.plan),
         settings=FlowSettings(),
         max_in_flight=lambda _: 200,
         worker=worker,

@@ -46,3 +46,11 @@ def test_a_port_in_use_is_named_with_the_remedy() -> None:
 def test_a_host_that_is_no_address_is_named(host: str) -> None:
     with pytest.raises(ConfigurationError, match=f"{host} is no address"):
         listen(host, 0)
+
+
+def test_an_answer_does_not_wait_for_more_of_it() -> None:
+    """What is accepted inherits that: head and body of an answer would come 40 ms apart otherwise."""
+    with listen("127.0.0.1", 0) as listener, socket.create_connection(listener.getsockname(), 5):
+        accepted, _ = listener.accept()
+        with accepted:
+            assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)

@@ -62,6 +62,12 @@ async def test_the_time_to_detect_is_on_our_clock_and_never_negative(
     assert result["time_to_detect_s"] == seconds
 
 
+async def test_an_alert_that_is_days_older_than_the_execution_tells_no_time(stations: Stations, task: Any) -> None:
+    """It sums up what happened before as well: when it saw this nobody knows."""
+    result = await stored(stations, task, **ALERTED, alert_at=after(task, -172_800))
+    assert (result["outcome"], result["time_to_detect_s"]) == (Outcome.ALERTED, None)
+
+
 async def test_a_clock_that_is_ahead_makes_no_alert_late(stations: Stations, task: DetectionTask) -> None:
     assert task.deadline is not None
     ahead = task.deadline + timedelta(seconds=20)

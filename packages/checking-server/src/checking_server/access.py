@@ -55,6 +55,8 @@ class Scope(StrEnum):
     EVENTS = "events"
     PLUGINS = "plugins"
     DEAD_LETTERS = "dead_letters"
+    STATISTICS = "statistics"
+    METRICS = "metrics"
 
 
 class Principal(msgspec.Struct, frozen=True, kw_only=True):

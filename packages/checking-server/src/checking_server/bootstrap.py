@@ -19,6 +19,7 @@ from checking_core.settings import (
     BrokerRole,
     BrokerSettings,
     DatabaseSettings,
+    HintsMode,
     LogSettings,
     PlanSettings,
     WorkerSettings,
@@ -31,12 +32,12 @@ from checking_core.transport.settings import TopologySettings
 from checking_core.transport.topology import Topology
 from checking_core.worker.loop import Worker
 from checking_server.engine import Engine
-from checking_server.flow.accept import Plan
+from checking_server.flow.accept import Plan, Plans
 from checking_server.flow.replay import Replay
 from checking_server.roles import Role
-from checking_server.settings import ApiSettings, FlowSettings
+from checking_server.settings import ApiSettings, FlowSettings, MetricsSettings
 
-__all__ = ["Settings", "open_engine", "open_replay", "open_store", "planner", "replay_of", "watched_queues"]
+__all__ = ["Settings", "open_engine", "open_replay", "open_store", "planner", "plans_of", "replay_of", "watched_queues"]
 
 log = structlog.get_logger(__name__)
 
@@ -52,6 +53,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     worker: WorkerSettings
     flow: FlowSettings
     api: ApiSettings
+    metrics: MetricsSettings
     log: LogSettings
 
     @classmethod
@@ -66,6 +68,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             worker=read(WorkerSettings),
             flow=read(FlowSettings),
             api=read(ApiSettings),
+            metrics=read(MetricsSettings),
             log=read(LogSettings),
         )
 
@@ -119,6 +122,21 @@ def planner(
     )
 
 
+def plans_of(
+    settings: PlanSettings,
+    backends: Mapping[str, BackendSettings],
+    *,
+    max_retries: int,
+    plugin_keys: Collection[str] = (),
+) -> Plans:
+    """How messages get their checks, and how a single hint does. As ``planner``."""
+    alone = settings.model_copy(update={"expectations": (), "hints": HintsMode.ALWAYS})
+    return Plans(
+        of_message=planner(settings, backends, max_retries=max_retries, plugin_keys=plugin_keys),
+        of_hint=planner(alone, backends, max_retries=max_retries),
+    )
+
+
 @asynccontextmanager
 async def open_engine(
     settings: Settings, roles: Collection[Role], host: PluginHost | None = None
@@ -137,7 +155,7 @@ async def open_engine(
     host = host or PluginHost.load()
     backends = host.backends(settings.backends)
     retries, keys = settings.worker.max_retries, host.config_keys
-    plan_checks = planner(settings.plan, backends, max_retries=retries, plugin_keys=keys)
+    plans = plans_of(settings.plan, backends, max_retries=retries, plugin_keys=keys)
     detectors = {name: host.create(name, backend) for name, backend in backends.items() if Role.WORKER in roles}
     topology = settings.topology.topology()
     async with AsyncExitStack() as opened:
@@ -151,7 +169,7 @@ async def open_engine(
             store=store,
             transports=transports,
             topology=topology,
-            plan=plan_checks,
+            plans=plans,
             settings=settings.flow,
             max_in_flight=lambda name: backends[name].max_in_flight if name in backends else _UNKNOWN_IN_FLIGHT,
             worker=worker,

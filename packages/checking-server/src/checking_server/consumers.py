@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
+from time import perf_counter
 from typing import Any, TypeAlias
 
 import structlog
@@ -16,6 +17,7 @@ import structlog
 from checking_core.errors import PublishError, RejectedMessageError, UnavailableError
 from checking_core.transport.base import Delivery, Message, Subscription, Transport
 from checking_server.flow.pace import Pace
+from checking_server.metrics import Metrics
 
 __all__ = ["Consumer", "Station"]
 
@@ -34,14 +36,25 @@ class Consumer:
         station: what applies them; idempotent, for a crash between commit and ack repeats a batch.
         batch_size: messages of one transaction; twice as many are on loan.
         window: seconds to wait for a fuller batch under load.
+        metrics: is told of every batch.
     """
 
-    def __init__(self, transport: Transport, queue: str, station: Station, *, batch_size: int, window: float) -> None:
+    def __init__(
+        self,
+        transport: Transport,
+        queue: str,
+        station: Station,
+        *,
+        batch_size: int,
+        window: float,
+        metrics: Metrics | None = None,
+    ) -> None:
         self._transport = transport
         self._queue = queue
         self._station = station
         self._batch_size = batch_size
         self._window = window
+        self._metrics = metrics or Metrics()
 
     async def run(self, stop: asyncio.Event) -> None:
         """Consume until ``stop`` is set and the batch in hand is settled."""
@@ -68,11 +81,13 @@ class Consumer:
                 await pace.wait(stop)
 
     async def _apply(self, subscription: Subscription, batch: Sequence[Delivery], stop: asyncio.Event) -> None:
+        began = perf_counter()
         answers = await self._answers([delivery.message for delivery in batch], stop)
         if answers is None:
             await subscription.give_back(batch)
             return
         rejected = {d: a for d, a in zip(batch, answers, strict=True) if isinstance(a, RejectedMessageError)}
+        self._metrics.batch(self._queue, len(batch), len(rejected), perf_counter() - began)
         await subscription.ack([delivery for delivery in batch if delivery not in rejected])
         for delivery, answer in rejected.items():
             await self._bury(subscription, delivery, str(answer), stop)

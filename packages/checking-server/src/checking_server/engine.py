@@ -18,7 +18,8 @@ from checking_core.transport.base import QueueState, Transport
 from checking_core.transport.topology import Topology
 from checking_core.worker.loop import Worker
 from checking_server.consumers import Consumer, Station
-from checking_server.flow.accept import Accept, Plan
+from checking_server.flow.accept import Accept, Plans
+from checking_server.flow.ask_for import AskFor
 from checking_server.flow.bury import Bury
 from checking_server.flow.dispatch import Dispatch
 from checking_server.flow.expire import Expire
@@ -26,6 +27,7 @@ from checking_server.flow.gather import Gather
 from checking_server.flow.pace import Pace, first_of, wait_for
 from checking_server.flow.replay import Replay
 from checking_server.flow.retry import retry
+from checking_server.metrics import Metrics
 from checking_server.roles import Role
 from checking_server.settings import FlowSettings
 
@@ -45,11 +47,14 @@ class Engine:
         transports: messages, started; one for each role that runs here, its user's. Without any this process accepts
             what it is given, and others do the rest.
         topology: names.
-        plan: which checks an execution gets.
+        plans: which checks an execution gets.
         settings: sizes and times.
         max_in_flight: how many checks of a backend may be outstanding at a time.
         worker: of the role worker.
         takes_over: whether what is in flight at the start was lost with the process that sent it.
+
+    Attributes:
+        metrics: what the stations of this process count.
     """
 
     def __init__(
@@ -58,13 +63,14 @@ class Engine:
         store: Store,
         transports: Mapping[Role, Transport],
         topology: Topology,
-        plan: Plan,
+        plans: Plans,
         settings: FlowSettings,
         max_in_flight: Callable[[str], int],
         worker: Worker | None = None,
         takes_over: bool = False,
     ) -> None:
         self.store = store
+        self.metrics = Metrics()
         self._transports = dict(transports)
         self._topology = topology
         self._settings = settings
@@ -74,7 +80,8 @@ class Engine:
         self._patience = timedelta(seconds=settings.patience)
         self._due = asyncio.Event()
         self._changed = asyncio.Event()
-        self.accept = Accept(store, plan, queue_wait=settings.queue_wait, on_due=self._due.set)
+        self.accept = Accept(store, plans.of_message, queue_wait=settings.queue_wait, on_due=self._due.set)
+        self.ask_for = AskFor(store, plans.of_hint, queue_wait=settings.queue_wait, on_due=self._due.set)
 
     @property
     def rests_on_broker(self) -> bool:
@@ -172,7 +179,15 @@ class Engine:
         # whoever serves a backend in the embedded mode is in this process already: waiting for another is vain
         unserved = timedelta(0) if self._worker is not None else self._patience
         limits, size = self._max_in_flight, self._settings.batch_size
-        return Dispatch(self.store, transport, self._topology, max_in_flight=limits, batch_size=size, patience=unserved)
+        return Dispatch(
+            self.store,
+            transport,
+            self._topology,
+            max_in_flight=limits,
+            batch_size=size,
+            patience=unserved,
+            metrics=self.metrics,
+        )
 
     def _expire(self, transport: Transport) -> Expire:
         return Expire(
@@ -183,11 +198,12 @@ class Engine:
             max_dispatches=self._settings.max_dispatches,
             patience=self._patience,
             on_due=self._due.set,
+            metrics=self.metrics,
         )
 
     def _stations(self) -> tuple[tuple[Role, str, Station], ...]:
         topology = self._topology
-        gather = Gather(self.store, patience=self._patience, on_due=self._on_gathered)
+        gather = Gather(self.store, patience=self._patience, on_due=self._on_gathered, metrics=self.metrics)
         return (
             (Role.ACCEPT, topology.instructions_queue, self.accept),
             (Role.GATHER, topology.api_responses_queue, gather),
@@ -198,7 +214,10 @@ class Engine:
     def _consumers(self) -> list[tuple[Role, Consumer]]:
         size, window = self._settings.batch_size, self._settings.collect_window
         return [
-            (role, Consumer(self._transports[role], queue, station, batch_size=size, window=window))
+            (
+                role,
+                Consumer(self._transports[role], queue, station, batch_size=size, window=window, metrics=self.metrics),
+            )
             for role, queue, station in self._stations()
             if role in self._transports
         ]

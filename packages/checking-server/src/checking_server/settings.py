@@ -8,7 +8,7 @@ from typing import Annotated
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-__all__ = ["ApiSettings", "FlowSettings"]
+__all__ = ["ApiSettings", "FlowSettings", "MetricsSettings"]
 
 _ORIGIN = re.compile(r"https?://[A-Za-z0-9.\-\[\]:]+")
 _ENV = SettingsConfigDict(env_prefix="CHECKING_", env_file=".env", extra="ignore", frozen=True, env_ignore_empty=True)
@@ -68,3 +68,12 @@ class ApiSettings(BaseSettings):
             if not _ORIGIN.fullmatch(origin):
                 raise ValueError(f"{origin[:100]!r} is no origin; write it as https://soc.example, without a path")
         return origins
+
+
+class MetricsSettings(BaseSettings):
+    """Where a process without an API shows its metrics; one with an API shows them there."""
+
+    model_config = SettingsConfigDict({**_ENV, "env_prefix": "CHECKING_METRICS_"})
+
+    host: str = Field(default="127.0.0.1", description="Address to listen on; nobody is asked for a key")
+    port: int = Field(default=0, ge=0, le=65535, description="TCP port; 0 for none")

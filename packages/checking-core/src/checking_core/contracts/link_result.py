@@ -139,6 +139,11 @@ class ExecutionFacts(msgspec.Struct, frozen=True, kw_only=True):
     result_data: Any = None
     hints: tuple[Hint, ...] = ()
 
+    @property
+    def ended_at(self) -> datetime:
+        """When it ended; without that, when it began."""
+        return self.finished_at or self.started_at
+
 
 class LinkMessage(msgspec.Struct, frozen=True, kw_only=True):
     """One decoded message. ``execution`` is ``None`` exactly for ``operation_state``; ``raw`` is its text."""

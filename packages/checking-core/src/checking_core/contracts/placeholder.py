@@ -17,7 +17,7 @@ _TOKEN = re.compile(
     r"""
     (?P<unclear>
         \"{3} | '{3} | `{3}       # raw strings, comments
-        | /\* | (?:^|(?<=\s))//  # comments
+        | /\* | (?:^|(?<=\s))// | //(?=[^\n]*["']) | (?:--|\#)\s(?=[^\n]*["'])  # comments
         | \\["']                # an escaped quote outside of a string
         | (?<=[\w?@])["']        # a raw string, an apostrophe
     )

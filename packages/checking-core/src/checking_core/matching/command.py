@@ -31,6 +31,9 @@ _WORD = re.compile(r"[^\s\"'`^]+")
 _REDIRECTION = re.compile(r"[\d&*]?>{1,2}\s*(?:&\d|[^\s;|&]+)")
 _BETWEEN_STEPS = re.compile(r"\r\n|\r|\n|&&|\|\||[;|&]")
 _BASE64 = re.compile(r"[A-Za-z0-9+/]{8,}")
+_SPEAKS_OF_ENCODING = re.compile(
+    r"(?:^|\s)[-/\u2013\u2014]e(?:c|n|nc[a-z]*)?(?=[\s:])|base-?64|b64|certutil|openssl", re.IGNORECASE
+)
 _PROGRAM_WITH_SPACES = re.compile(
     r"""\s*(?:"((?:[a-z]:)?[\\/][^"]+)"|'((?:[a-z]:)?[\\/][^']+)'"""
     r"""|([a-z]:\\(?:[^\\/:"']+\\)+[^\\/:"'\s]+\.(?:exe|com|bat|cmd))(?=\s|$))"""
@@ -59,7 +62,7 @@ class Commands(msgspec.Struct, frozen=True):
         steps = (_words(step) for form in forms for step in _steps(form))
         return cls(
             whole=frozenset(words for form in forms for words in _unwrapped(_words(form))),
-            steps=frozenset(words for step in steps for words in _unwrapped(step)),
+            steps=frozenset(words for step in steps for words in _unwrapped(step) if not _is_bare_shell(words)),
             texts=frozenset(text for form in forms if (text := _squeezed(form))),
         )
 
@@ -69,6 +72,11 @@ class Commands(msgspec.Struct, frozen=True):
         return any(
             _squeezed(form) in self.texts or not ours.isdisjoint(_unwrapped(_words(form))) for form in _forms(text)
         )
+
+
+def _is_bare_shell(words: Words) -> bool:
+    """``curl … | sh`` has a step that anybody may start."""
+    return len(words) == 1 and words[0] in _SHELLS
 
 
 def _steps(script: str) -> list[str]:
@@ -105,9 +113,11 @@ def _squeezed(text: str) -> str:
 
 
 def _forms(text: str) -> Iterator[str]:
-    """The text, and every readable text that is encoded in it."""
+    """The text and, where it is or says that it has some, every readable text that is encoded in it."""
     text = text[:MAX_LENGTH]
     yield text
+    if not (_SPEAKS_OF_ENCODING.search(text) or _BASE64.fullmatch(text.strip().rstrip("="))):
+        return  # a token has the same beginning as every other one of its issuer
     for found in _BASE64.finditer(text):
         if decoded := _decoded(found[0]):
             yield decoded

@@ -78,6 +78,8 @@ def question_of(ask: Ask, config: DetectionConfig, *, scoped: bool = False) -> Q
     """
     if ask is Ask.ALIVE:
         return Question(ask=ask, named=True, scoped=scoped)
+    if ask is Ask.PREVENTION:
+        return Question(ask=ask, scoped=scoped)
     if ask is Ask.RULE and config.rule is None and config.sigma is None:
         return Question(ask=ask, scoped=scoped, observes=True)
     if ask in (Ask.RULE, Ask.TELEMETRY):
@@ -100,8 +102,11 @@ def question_of(ask: Ask, config: DetectionConfig, *, scoped: bool = False) -> Q
 
 
 def objection_to(record: AnyRecord, question: Question) -> Objection | None:
-    """What the question demands of an alert and this one is not, or does not say; other records may be any."""
-    if not isinstance(record, Alert):
+    """What the question demands of an alert and this one is not, or does not say; other records may be any.
+
+    That something was stopped is told by whatever alert there is, of any rule and whether an analyst sees it or not.
+    """
+    if not isinstance(record, Alert) or question.ask is Ask.PREVENTION:
         return None
     if record.suppressed:
         return Objection(Reason.SUPPRESSED)

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any, ClassVar, TypeAlias
+from typing import Annotated, Any, ClassVar, TypeAlias
 
 import msgspec
 
 from checking_core.contracts import EvidenceKind, Prevention
 
 __all__ = ["UNTOLD", "Alert", "AnyRecord", "Event", "Match", "Record", "told"]
+
+Aware: TypeAlias = Annotated[datetime, msgspec.Meta(tz=True)]
 
 UNTOLD = frozenset({"", "-", "n/a", "none", "null", "unknown"})
 """What backends write, in any case, where they know nothing: it is not somebody of that name."""
@@ -45,9 +47,9 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     rule: str | None = None
     rule_id: str | None = None
     rule_aliases: tuple[str, ...] = ()
-    event_at: datetime | None = None
-    event_until: datetime | None = None
-    indexed_at: datetime | None = None
+    event_at: Aware | None = None
+    event_until: Aware | None = None
+    indexed_at: Aware | None = None
     url: str | None = None
     fields: Mapping[str, Any] = {}
 
@@ -74,7 +76,7 @@ class Alert(Record, frozen=True, kw_only=True):
     kind = EvidenceKind.ALERT
 
     severity: str | None = None
-    created_at: datetime | None = None
+    created_at: Aware | None = None
     prevention: Prevention = Prevention.UNKNOWN
     suppressed: bool = False
 

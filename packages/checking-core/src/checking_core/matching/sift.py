@@ -56,6 +56,11 @@ class Sifted(msgspec.Struct, frozen=True, kw_only=True):
         return Answer.UNKNOWN if len(self.matched) + len(self.undecided) >= self.wanted else Answer.NO
 
     @property
+    def firm(self) -> bool:
+        """Whether there is enough of what does not happen without the execution."""
+        return sum(found.tie.firm for found in self.matched) >= self.wanted
+
+    @property
     def tier(self) -> MatchTier | None:
         """The firmest tier of all matches."""
         return self.matched[0].tie.tier if self.matched else None

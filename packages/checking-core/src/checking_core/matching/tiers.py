@@ -22,11 +22,23 @@ RANK = {tier: rank for rank, tier in enumerate(MatchTier)}
 _MOST_TEXTS = 2000
 
 
+_FIRM = (MatchTier.MARKER, MatchTier.PROCESS, MatchTier.ARTEFACT)
+
+
 class Tie(NamedTuple):
-    """The best tier that holds, and the names of the record's fields that make it."""
+    """The best tier that holds, and the names of the record's fields that make it.
+
+    ``afterwards``: it is tied by a process id at a time when that may be somebody else's.
+    """
 
     tier: MatchTier
     fields: tuple[str, ...]
+    afterwards: bool = False
+
+    @property
+    def firm(self) -> bool:
+        """Whether the same does not happen without the execution."""
+        return self.tier in _FIRM and not self.afterwards
 
 
 def tie(identity: Identity, record: Record, place: Place, question: Question) -> Tie | None:
@@ -48,7 +60,7 @@ def tie(identity: Identity, record: Record, place: Place, question: Question) ->
     where = ("host",) if place is Place.SAME else ("addresses",)
     for tier, fields_of in _TESTS:
         if fields := fields_of(identity, record, question):
-            return Tie(tier, (*where, *fields))
+            return Tie(tier, (*where, *fields), _is_afterwards(identity, record, fields))
     return Tie(MatchTier.HOST, where) if place is Place.SAME else None
 
 
@@ -70,6 +82,11 @@ def _process(identity: Identity, record: Record, _: Question) -> tuple[str, ...]
     if record.pid == identity.pid and _while_it_lived(identity, record):
         return ("pid",)
     return ("ancestors",) if identity.pid in record.ancestors else ()
+
+
+def _is_afterwards(identity: Identity, record: Record, fields: tuple[str, ...]) -> bool:
+    """What the execution has started may go on after it; but by then another process may have got its id."""
+    return fields == ("ancestors",) and not _while_it_lived(identity, record)
 
 
 def _while_it_lived(identity: Identity, record: Record) -> bool:

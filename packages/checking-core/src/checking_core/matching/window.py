@@ -96,7 +96,7 @@ def windows_of(context: ExecutionContext, timing: Timing, *, now: datetime, acti
         searched=searched,
         alerts=Window(searched.start, min(max(searched.end, now), searched.end + _MOST_LATE)),
         control=_control(context, accepted, searched, run.start - lived.start),
-        astray=skew if (skew := max(behind, ahead)) > _MOST_SKEW else None,
+        astray=_astray(context, behind, ahead),
     )
 
 
@@ -124,6 +124,12 @@ def _skew(context: ExecutionContext, bracket: Window) -> tuple[timedelta, timede
     measured = bracket.start - told, told - bracket.end
     behind, ahead = (max(skew, _NOTHING) + allowed for skew in measured)
     return behind, ahead
+
+
+def _astray(context: ExecutionContext, behind: timedelta, ahead: timedelta) -> timedelta | None:
+    """An agent that reports late is not ahead where nobody tells when the execution ended."""
+    skew = max(behind, ahead) if context.finished_at else behind
+    return skew if skew > _MOST_SKEW else None
 
 
 def _control(context: ExecutionContext, accepted: Window, searched: Window, skew: timedelta) -> Window:

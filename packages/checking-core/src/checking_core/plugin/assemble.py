@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from itertools import islice
 from typing import Any
@@ -16,7 +16,6 @@ from checking_core.contracts import (
     Evidence,
     EvidenceClaim,
     EvidenceKind,
-    MatchTier,
     NearMiss,
     Prevention,
     Reason,
@@ -26,13 +25,13 @@ from checking_core.matching.sift import Matched, Rejected, Sifted
 from checking_core.matching.tiers import RANK
 from checking_core.plugin.finding import Finding
 
-__all__ = ["WEAK", "Answered", "assemble"]
+__all__ = ["Answered", "assemble"]
 
 _KINDS = {Ask.ALERT: EvidenceKind.ALERT, Ask.RULE: EvidenceKind.MATCH, Ask.TELEMETRY: EvidenceKind.EVENT}
 """What a record proves depends on the question that brought it, whatever it is called there."""
 _STOPPED = (Prevention.BLOCKED, Prevention.TERMINATED)
-WEAK = RANK[MatchTier.ARTEFACT] + 1
-"""From this rank of a tier on the same might happen without any attack."""
+_HEADLINES = (Ask.ALERT, Ask.RULE, Ask.TELEMETRY)
+"""The first of them that is answered yes is what the headline says, unless something was stopped."""
 _MOST_EVIDENCE = 100
 _MOST_MISSES = 20
 _MOST_ALIVE = 3
@@ -44,12 +43,15 @@ _LONGEST_ID = 512
 class Answered(msgspec.Struct, frozen=True, kw_only=True):
     """One question's answer: its candidates told apart, and those of the control window if that was asked.
 
-    ``sifted`` is ``None`` where the question could not be answered at all. ``raw`` is the backend's own form of each
-    record, by id.
+    ``sifted`` is ``None`` where the question could not be answered at all. ``stopping`` are all alerts of the
+    execution, of whatever rule: any of them may tell that it was stopped. ``unchecked``: the control window was asked,
+    and did not tell all. ``raw`` is the backend's own form of each record, by id.
     """
 
     sifted: Sifted | None
+    stopping: Sifted | None = None
     control: Sifted | None = None
+    unchecked: bool = False
     complete: bool = True
     reason: Reason | None = None
     query_sent: str | None = None
@@ -64,13 +66,13 @@ class Answered(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def spoiled(self) -> bool:
-        """Whether it rests on nothing that would not also have been there before the operation."""
-        tier = self.sifted.tier if self.sifted is not None else None
-        return self.noisy and tier is not None and RANK[tier] >= WEAK
+        """Whether it rests on nothing that would not, or might not, also have been there before the operation."""
+        weak = self.sifted is not None and bool(self.sifted.matched) and not self.sifted.firm
+        return weak and (self.noisy or self.unchecked)
 
     @property
     def answer(self) -> Answer:
-        """A yes that would also have been one before the operation is none."""
+        """A yes that would also have been one before the operation is none, nor is one of which that is not known."""
         if self.sifted is None:
             return Answer.UNKNOWN
         return Answer.UNKNOWN if self.spoiled and self.sifted.answer is Answer.YES else self.sifted.answer
@@ -94,8 +96,11 @@ def assemble(
     """
     proving = [(ask, found.sifted) for ask, found in answered.items() if ask in _KINDS and found.sifted is not None]
     matched = [(ask, candidate) for ask, sifted in proving for candidate in sifted.matched]
+    stopped = _stopped(answered.get(Ask.ALERT)) if Ask.PREVENTION in asked else []
+    matched += [(Ask.ALERT, found) for found in stopped if found not in [known for _, known in matched]]
     missed = [(ask, candidate) for ask, sifted in proving for candidate in (*sifted.undecided, *sifted.rejected)]
-    deciding = [(ask, found) for ask, found in matched if answered[ask].answer is Answer.YES]
+    deciding = stopped or _deciding(answered)
+    traces = [found for ask, found in matched if answered[ask].answer is Answer.YES]
     controls = [found for found in answered.values() if found.noisy]
     said = {ask: found.answer for ask, found in answered.items() if ask in asked}
     return Finding(
@@ -103,10 +108,10 @@ def assemble(
         rule=said.get(Ask.RULE, Answer.NOT_ASKED),
         telemetry=said.get(Ask.TELEMETRY, Answer.NOT_ASKED),
         alive=said.get(Ask.ALIVE, Answer.NOT_ASKED),
-        prevention=_prevention(answered[Ask.ALERT]) if Ask.PREVENTION in asked else Prevention.NOT_ASKED,
+        prevention=_prevention(answered[Ask.ALERT], stopped) if Ask.PREVENTION in asked else Prevention.NOT_ASKED,
         complete=not any(found.unsure for found in answered.values()),
         reason=reason or _reason(answered),
-        match_tier=min((found.tie.tier for _, found in deciding), key=RANK.__getitem__, default=None),
+        match_tier=min((found.tie.tier for found in deciding), key=RANK.__getitem__, default=None),
         evidence=tuple(_evidence(ask, found, answered[ask].raw) for ask, found in matched[:_MOST_EVIDENCE]),
         near_misses=tuple(_near_miss(_KINDS[ask], candidate) for ask, candidate in missed),
         claims=_claims(matched),
@@ -119,25 +124,49 @@ def assemble(
         },
         query_sent="\n".join(f"{ask}: {found.query_sent}" for ask, found in answered.items() if found.query_sent)
         or None,
-        event_at=_first(found.record.event_at for _, found in deciding),
-        indexed_at=_first(found.record.indexed_at for _, found in deciding),
-        alert_at=_first(alert.created_at for alert in _alerts(found for ask, found in deciding if ask is Ask.ALERT)),
+        event_at=_first(found.record.event_at for found in deciding)
+        or _first(found.record.event_at for found in traces),
+        indexed_at=_first(found.record.indexed_at for found in deciding)
+        or _first(found.record.indexed_at for found in traces),
+        alert_at=_first(alert.created_at for alert in _alerts(deciding)),
         clock_offset=next((found.clock_offset for found in answered.values() if found.clock_offset is not None), None),
         **about,
     )
 
 
-def _prevention(answered: Answered) -> Prevention:
+def _deciding(answered: Mapping[Ask, Answered]) -> list[Matched]:
+    """What the headline rests on: of its records those that would not be there without the execution, if any is."""
+    for ask in _HEADLINES:
+        found = answered.get(ask)
+        if found is not None and found.sifted is not None and found.answer is Answer.YES:
+            return [match for match in found.sifted.matched if match.tie.firm] or list(found.sifted.matched)
+    return []
+
+
+def _stopped(answered: Answered | None) -> list[Matched]:
+    """The alerts that tell that it was stopped: of any rule where they are firmly tied, else those that count."""
+    if answered is None or answered.sifted is None or answered.stopping is None:
+        return []
+    firm = [found for found in answered.stopping.matched if found.tie.firm]
+    counted = [] if answered.spoiled else [found for found in answered.sifted.matched if found not in firm]
+    return [found for found in (*firm, *counted) for alert in _alerts([found]) if alert.prevention in _STOPPED]
+
+
+def _prevention(answered: Answered, stopped: Sequence[Matched]) -> Prevention:
     """What the alerts of this execution tell; a product that stops something says so in an alert.
 
-    That it was let pass is told by all of them together: the one that is missing may say otherwise.
+    That it was let pass is told by all of them together: the one that is missing may say otherwise, and so may one of
+    which it is not certain whose it is.
     """
-    if answered.spoiled or answered.sifted is None:
+    if stopped:
+        told = {alert.prevention for alert in _alerts(stopped)}
+        return next(state for state in _STOPPED if state in told)
+    if answered.spoiled or answered.sifted is None or answered.stopping is None:
         return Prevention.UNKNOWN
-    told = {alert.prevention for alert in _alerts(answered.sifted.matched)}
-    if best := next((state for state in _STOPPED if state in told), None):
-        return best
-    if Prevention.NOT_BLOCKED in told:
+    perhaps = [one.record for one in answered.stopping.matched] + [one.record for one in answered.stopping.undecided]
+    if any(isinstance(record, Alert) and record.prevention in _STOPPED for record in perhaps):
+        return Prevention.UNKNOWN
+    if Prevention.NOT_BLOCKED in {alert.prevention for alert in _alerts(answered.sifted.matched)}:
         return Prevention.NOT_BLOCKED if answered.complete else Prevention.UNKNOWN
     return Prevention.NOT_BLOCKED if answered.answer is Answer.NO else Prevention.UNKNOWN
 

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
 from datetime import timedelta
 from functools import partial
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, NamedTuple, TypeVar
 
 import msgspec
 
@@ -19,9 +19,8 @@ from checking_core.matching.identity import Identity
 from checking_core.matching.question import Question, same_name
 from checking_core.matching.record import AnyRecord
 from checking_core.matching.sift import Sifted, sift
-from checking_core.matching.tiers import RANK
 from checking_core.matching.window import Window
-from checking_core.plugin.assemble import WEAK, Answered, assemble
+from checking_core.plugin.assemble import Answered, assemble
 from checking_core.plugin.base import BaseWorker
 from checking_core.plugin.breaker import CircuitBreaker
 from checking_core.plugin.budget import Budget, SearchSettings
@@ -128,39 +127,52 @@ class SearchDetector(BaseWorker):
             reason=reason,
             searched_from=searched.start,
             searched_to=searched.end,
-            warnings=tuple(dict.fromkeys([*map(_words, errors), *problems, *_astray(subject), *messages])),
+            warnings=tuple(dict.fromkeys([*map(_words, errors), *problems, *subject.problems, *messages])),
         )
 
     async def _subject(self, task: DetectionTask) -> Subject:
         self._shelf.told(task.created_at)
         if task.deadline_passed and task.deadline is not None:
             self._shelf.told(task.deadline)
-        context = task.execution_context
-        if names := await self._names.get(context.agent_host):
-            context = msgspec.structs.replace(context, host_aliases=(*context.host_aliases, *names))
+        context, unnamed = task.execution_context, None
+        try:
+            names = await self._names.get(context.agent_host)
+        except DetectionError as error:  # what is found by the names that are known is found all the same
+            names, unnamed = (), error
+        context = msgspec.structs.replace(context, host_aliases=(*context.host_aliases, *names))
         return subject_of(
             task,
             self.Config.model_validate(task.detection_config),
             context,
             now=self.clock(),
             share_for=self.share_for,
+            unnamed=unnamed,
         )
 
     async def _answered(self, ask: Ask, subject: Subject) -> Answered:
         request, question = subject.request(ask, self, self.records_per_search), subject.question(ask)
         reply, sifted = await self._sifted(request, question, subject.identity, subject.windows.accepted, subject.need)
-        control, noise = await self._control(request, question, subject, sifted)
-        astray = subject.windows.astray is not None
+        control = await self._control(request, question, subject, sifted)
+        unchecked = control.reason is not None
         return Answered(
             sifted=sifted,
-            control=noise,
-            complete=reply.complete and not astray,
-            reason=Reason.CLOCK_ASTRAY if astray else reply.reason,
+            stopping=self._stopping(ask, reply, request, subject),
+            control=control.noise,
+            unchecked=unchecked,
+            complete=reply.complete and subject.doubt is None and not (unchecked and not sifted.firm),
+            reason=subject.doubt or reply.reason or control.reason,
             query_sent=reply.query_sent,
             raw=reply.raw,
-            messages=(*reply.messages, *control),
+            messages=(*reply.messages, *control.messages),
             clock_offset=reply.clock_offset,
         )
+
+    def _stopping(self, ask: Ask, reply: Reply, request: SearchRequest, subject: Subject) -> Sifted | None:
+        """Every alert of the execution, if it is asked whether something was stopped."""
+        if ask is not Ask.ALERT or Ask.PREVENTION not in subject.config.asks:
+            return None
+        question = msgspec.structs.replace(subject.question(Ask.PREVENTION), scoped=subject.question(ask).scoped)
+        return sift(reply.candidates(request.window), question, subject.identity, subject.windows.accepted)
 
     async def _sifted(
         self, request: SearchRequest, question: Question, identity: Identity, accepted: Window, need: Need
@@ -185,22 +197,28 @@ class SearchDetector(BaseWorker):
             sifted = sift(reply.candidates(request.window), question, identity, accepted)
         return reply, sifted
 
-    async def _control(
-        self, request: SearchRequest, question: Question, subject: Subject, sifted: Sifted
-    ) -> tuple[tuple[str, ...], Sifted | None]:
+    async def _control(self, request: SearchRequest, question: Question, subject: Subject, sifted: Sifted) -> _Control:
         """The same question about the time before the operation, where the matches could be the usual noise.
 
         What only observes lists what there is and concludes nothing from it.
         """
         wanted = subject.config.control
-        weak = sifted.tier is not None and RANK[sifted.tier] >= WEAK and not question.observes
+        weak = not sifted.firm and not question.observes
         if question.ask is Ask.ALIVE or not sifted.matched or not (weak if wanted is None else wanted):
-            return (), None
+            return _Control()
         window = subject.windows.control
         before = msgspec.structs.replace(request, window=window)
         loose = msgspec.structs.replace(subject.identity, pid=None, marker=None)
-        reply, noise = await self._sifted(before, question, loose, window, Need(within=_OLDER_CONTROL))
-        return () if reply.complete else (f"{question.ask}: the control window was answered in part",), noise
+        try:
+            reply, noise = await self._sifted(before, question, loose, window, Need(within=_OLDER_CONTROL))
+        except DetectionError as error:
+            return _Control(
+                messages=(f"{question.ask}: the control window: {_words(error)}",), reason=_reason_of(error)
+            )
+        if noise.matched or (reply.complete and not noise.undecided):
+            return _Control(noise)
+        problem = f"{question.ask}: the control window was answered in part"
+        return _Control(noise, (problem,), reply.reason or Reason.BACKEND_PARTIAL_ANSWER)
 
     async def _searched(self, request: SearchRequest) -> Reply:
         """One search, translated."""
@@ -263,6 +281,14 @@ class SearchDetector(BaseWorker):
         return None if any(rule.enabled for rule in meant) else Reason.RULE_DISABLED, ()
 
 
+class _Control(NamedTuple):
+    """What the time before the operation told, and why that is not all, if so."""
+
+    noise: Sifted | None = None
+    messages: tuple[str, ...] = ()
+    reason: Reason | None = None
+
+
 def _is_meant(rule: Rule, alert: AlertQuestion) -> bool:
     wanted = (alert.rule_id, rule.id), (alert.rule, rule.name)
     return any(ours and same_name(ours, theirs) for ours, theirs in wanted)
@@ -270,12 +296,6 @@ def _is_meant(rule: Rule, alert: AlertQuestion) -> bool:
 
 def _words(error: BaseException) -> str:
     return f"{type(error).__name__}: {error}"
-
-
-def _astray(subject: Subject) -> list[str]:
-    if (skew := subject.windows.astray) is None:
-        return []
-    return [f"the host's clock is {round(skew.total_seconds())} s off, more than is allowed for: correct it"]
 
 
 def _worst(errors: Sequence[BaseException]) -> BaseException:
@@ -286,5 +306,9 @@ def _worst(errors: Sequence[BaseException]) -> BaseException:
 
 
 def _unanswered(error: object) -> Answered:
+    return Answered(sifted=None, complete=False, reason=_reason_of(error))
+
+
+def _reason_of(error: object) -> Reason | None:
     reason = getattr(error, "reason", None)
-    return Answered(sifted=None, complete=False, reason=Reason(reason) if reason in set(Reason) else None)
+    return Reason(reason) if reason in set(Reason) else None

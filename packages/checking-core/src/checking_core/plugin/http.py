@@ -52,7 +52,7 @@ class HttpReply(msgspec.Struct, frozen=True, kw_only=True):
         """The product's time in whole seconds, where it tells that."""
         try:
             return parsedate_to_datetime(self.headers["date"]).astimezone(UTC)
-        except (KeyError, ValueError):
+        except (KeyError, ValueError, OverflowError):
             return None
 
     @property

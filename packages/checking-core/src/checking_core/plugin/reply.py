@@ -91,12 +91,21 @@ def reply_to(request: SearchRequest, answer: SearchAnswer, normalise: Callable[[
 
 
 def _checked(record: AnyRecord, ask: Ask) -> AnyRecord:
+    """The record, if it is one and all in it is of its kind: what is not would be read otherwise than it is meant.
+
+    Raises:
+        FatalDetectionError: it is none.
+        ValueError: a field holds something else than it says.
+    """
     name = type(record).__name__
     if not isinstance(record, AnyRecord):
         raise FatalDetectionError(f"normalise made {name} of a record, which is none of Alert, Match and Event")
     if ask is Ask.ALERT and not isinstance(record, Alert):
         raise FatalDetectionError(f"normalise made {name} of what the alert store returned: only an Alert is one")
-    return record
+    try:
+        return msgspec.convert(msgspec.structs.asdict(record), type(record))
+    except msgspec.ValidationError as error:
+        raise ValueError(f"normalise made no sense of it: {error}") from error
 
 
 def _touches(record: AnyRecord, window: Window) -> bool:

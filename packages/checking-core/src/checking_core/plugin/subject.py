@@ -7,7 +7,8 @@ from typing import Any, Protocol
 
 import msgspec
 
-from checking_core.contracts import Ask, DetectionConfig, DetectionTask, ExecutionContext, timing_of
+from checking_core.contracts import Ask, DetectionConfig, DetectionTask, ExecutionContext, Reason, timing_of
+from checking_core.errors import DetectionError
 from checking_core.matching.identity import Identity, identity_of
 from checking_core.matching.question import Question, question_of
 from checking_core.matching.window import Windows, windows_of
@@ -33,7 +34,10 @@ class Language(Protocol):
 
 
 class Subject(msgspec.Struct, frozen=True, kw_only=True):
-    """One look, worked out once for all its questions."""
+    """One look, worked out once for all its questions.
+
+    ``doubt`` is why nothing that is not found proves anything, if so, and ``problems`` say it in words.
+    """
 
     config: DetectionConfig
     identity: Identity
@@ -41,6 +45,8 @@ class Subject(msgspec.Struct, frozen=True, kw_only=True):
     values: Values
     need: Need
     timeout: float
+    doubt: Reason | None = None
+    problems: tuple[str, ...] = ()
 
     def question(self, ask: Ask) -> Question:
         """What a record has to be."""
@@ -92,6 +98,7 @@ def subject_of(
     *,
     now: datetime,
     share_for: float,
+    unnamed: DetectionError | None = None,
 ) -> Subject:
     """Work out what a look is about.
 
@@ -101,6 +108,7 @@ def subject_of(
         context: of its execution, with every name of the host.
         now: the present time.
         share_for: seconds for which any answer may serve other looks.
+        unnamed: why the backend did not tell under which other names it knows the host.
 
     Raises:
         QueryInvalidError: the execution or what it is to be told by makes no sense.
@@ -108,6 +116,7 @@ def subject_of(
     timing = task.timing or timing_of(config)
     windows = windows_of(context, timing, now=now, activity=config.activity or 0.0)
     identity = identity_of(context, config, windows.lived)
+    doubt, problems = _doubts(windows, unnamed)
     return Subject(
         config=config,
         identity=identity,
@@ -115,7 +124,21 @@ def subject_of(
         values=values_of(context, identity, windows, config),
         need=_need(task, now - windows.run.end, min(share_for, timing.poll_interval)),
         timeout=timing.timeout,
+        doubt=doubt,
+        problems=problems,
     )
+
+
+def _doubts(windows: Windows, unnamed: DetectionError | None) -> tuple[Reason | None, tuple[str, ...]]:
+    problems = []
+    doubt = None
+    if unnamed is not None:
+        doubt = Reason(unnamed.reason)
+        problems.append(f"the host's other names are not known: {type(unnamed).__name__}: {unnamed}")
+    if windows.astray is not None:
+        doubt, off = Reason.CLOCK_ASTRAY, round(windows.astray.total_seconds())
+        problems.append(f"the host's clock is {off} s off, more than is allowed for: correct it")
+    return doubt, tuple(problems)
 
 
 def _need(task: DetectionTask, since_end: timedelta, share_for: float) -> Need:

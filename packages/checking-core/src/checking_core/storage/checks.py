@@ -313,6 +313,10 @@ class Checks:
         query = sa.select(_c.id).where(*checks_where(wanted)).order_by(_c.id)
         return (await self._connection.scalars(query)).all()
 
+    async def correct(self, key: UUID, **columns: Any) -> None:
+        """Write what a person corrects of a check that is locked."""
+        await self._connection.execute(sa.update(detection_executions).where(_c.id == key).values(**columns))
+
     async def delete(self, key: UUID) -> None:
         """Forget a check and its results. What it claims has to be forgotten before; see ``flow.remove``."""
         await self._connection.execute(sa.delete(detection_executions).where(_c.id == key))

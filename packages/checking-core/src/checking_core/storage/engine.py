@@ -11,6 +11,7 @@ import sqlite3
 from collections.abc import AsyncIterator, Coroutine, Iterator, Sequence
 from contextlib import asynccontextmanager, closing, contextmanager
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 import sqlalchemy as sa
@@ -22,7 +23,16 @@ from sqlalchemy.pool import StaticPool
 from checking_core.errors import ConfigurationError, SchemaOutdatedError, StoreRejectedError, StoreUnavailableError
 from checking_core.storage.tables import SCHEMA
 
-__all__ = ["connected", "disposed", "is_sqlite", "open_reader", "open_writer", "store_errors"]
+__all__ = [
+    "connected",
+    "disposed",
+    "is_sqlite",
+    "open_reader",
+    "open_writer",
+    "store_errors",
+    "with_snapshots",
+    "without_transactions",
+]
 
 _OPTIONS: dict[str, Any] = {
     "json_serializer": lambda value: json.encode(value).decode(),
@@ -30,6 +40,9 @@ _OPTIONS: dict[str, Any] = {
     "hide_parameters": True,  # an error's text is logged, rows are not
 }
 _PRAGMAS = ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON", "busy_timeout=5000", "temp_store=MEMORY")
+_USED_AT = "used_at"
+_PINGED_AFTER = 0.5
+"""Seconds without use after which a connection is asked whether it is still there."""
 _REJECTED = ("22", "23")
 _OUTDATED = ("42P01", "42703", "3F000")
 
@@ -49,14 +62,42 @@ def open_writer(url: str) -> AsyncEngine:
 def open_reader(url: str) -> AsyncEngine:
     """The engine for reads: its own connections on SQLite, refused any write."""
     if not is_sqlite(url):
-        return _postgres(url).execution_options(postgresql_readonly=True, isolation_level="REPEATABLE READ")
+        return _postgres(url, server_settings={"default_transaction_read_only": "on"})
     return _sqlite(url, begin="BEGIN", pragmas=(*_PRAGMAS, "query_only=ON"), pool_size=4)
 
 
-def _postgres(url: str) -> AsyncEngine:
-    engine = create_async_engine(url, pool_size=5, max_overflow=5, pool_pre_ping=True, pool_timeout=10, **_OPTIONS)
+def with_snapshots(reader: AsyncEngine) -> AsyncEngine:
+    """The same, all statements of a transaction in one snapshot; on SQLite they are anyway."""
+    if reader.dialect.name == "sqlite":
+        return reader
+    return reader.execution_options(postgresql_readonly=True, isolation_level="REPEATABLE READ")
+
+
+def without_transactions(reader: AsyncEngine) -> AsyncEngine:
+    """The same with a snapshot for each statement; on SQLite, where a transaction costs nothing, the same."""
+    return reader if reader.dialect.name == "sqlite" else reader.execution_options(isolation_level="AUTOCOMMIT")
+
+
+def _postgres(url: str, **connect: Any) -> AsyncEngine:
+    engine = create_async_engine(url, pool_size=10, max_overflow=0, pool_timeout=10, connect_args=connect, **_OPTIONS)
     sa.event.listen(engine.sync_engine, "do_connect", _connect_to_postgres)
+    sa.event.listen(engine.sync_engine, "checkin", _note_use)
+    gone = (OSError, engine.dialect.loaded_dbapi.Error)
+
+    @sa.event.listens_for(engine.sync_engine, "checkout")
+    def ping_if_idle(raw: Any, record: Any, _: Any) -> None:
+        """A connection that was used a moment ago is there; asking each time whether it is costs more than the work."""
+        if monotonic() - record.info.get(_USED_AT, monotonic()) >= _PINGED_AFTER:
+            try:
+                raw.ping()
+            except gone as error:
+                raise exc.DisconnectionError from error  # the pool opens another one
+
     return engine
+
+
+def _note_use(_: Any, record: Any) -> None:
+    record.info[_USED_AT] = monotonic()
 
 
 def _connect_to_postgres(dialect: Any, _: Any, args: Any, options: Any) -> Any:

@@ -121,6 +121,12 @@ class Executions:
         )
         return (await self._connection.execute(query)).mappings().all()
 
+    async def raw(self, key: UUID) -> tuple[str, datetime] | None:
+        """The message that told of an execution, as it arrived, and its time."""
+        told = execution_results.c
+        query = sa.select(told.raw_message, told.reported_at).where(told.id == key, told.raw_message.is_not(None))
+        return (await self._connection.execute(query)).tuples().one_or_none()
+
     async def raw_of_operation(self, operation_id: UUID) -> Sequence[str]:
         """The message of every execution of an operation as it arrived, in the order they started."""
         query = (

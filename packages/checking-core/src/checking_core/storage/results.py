@@ -40,6 +40,11 @@ class Results:
         query = _with_check(detection_results).where(detection_results.c.id == key)
         return (await self._connection.execute(query)).mappings().one_or_none()
 
+    async def correct(self, key: UUID, **columns: Any) -> None:
+        """Write what a person corrects beside a verdict."""
+        where = detection_results.c.id == key
+        await self._connection.execute(sa.update(detection_results).where(where).values(**columns))
+
     async def delete(self, key: UUID) -> None:
         """Forget a result."""
         await self._connection.execute(sa.delete(detection_results).where(detection_results.c.id == key))

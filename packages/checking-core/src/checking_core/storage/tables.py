@@ -34,6 +34,7 @@ __all__ = [
     "detection_results",
     "evidence_claims",
     "execution_results",
+    "idempotency_keys",
     "metadata",
     "operations",
 ]
@@ -146,7 +147,7 @@ detection_executions = sa.Table(
     sa.Index(None, "execution_result_id"),
     sa.Index(None, "operation_id", "status"),
     sa.Index(None, "created_at"),
-    sa.Index(None, "outcome", "created_at"),
+    sa.Index("ix_detection_executions_counted", "outcome", "created_at", "detection_platform", "status"),
     sa.Index(
         "ix_detection_executions_due",
         "detection_platform",
@@ -203,7 +204,7 @@ detection_results = sa.Table(
     _time("created_at", nullable=False),
     sa.Index(None, "detection_execution_id", "created_at"),
     sa.Index(None, "created_at"),
-    sa.Index(None, "outcome", "created_at"),
+    sa.Index("ix_detection_results_counted", "outcome", "created_at", "reason", "detected", "met"),
     sa.Index(None, "detected", "created_at"),
 )
 
@@ -263,4 +264,16 @@ audit_log = sa.Table(
     _time("created_at", nullable=False),
     sa.Index(None, "created_at"),
     sa.Index(None, "subject", "created_at"),
+)
+
+idempotency_keys = sa.Table(
+    "idempotency_keys",
+    metadata,
+    sa.Column("id", sa.Uuid, primary_key=True),
+    sa.Column("fingerprint", sa.String(64), nullable=False),
+    sa.Column("status", sa.Integer),  # none while the request is under way
+    sa.Column("media_type", sa.String(255)),
+    sa.Column("body", sa.LargeBinary),
+    _time("created_at", nullable=False),
+    sa.Index(None, "created_at"),
 )

@@ -59,9 +59,19 @@ class UtcDateTime(sa.types.TypeDecorator[datetime]):
         return value.replace(tzinfo=None) if dialect.name == "sqlite" else value
 
 
+class _Enum(sa.Enum):
+    """Looks a member up in no more than a dictionary: a page of a list has thousands of them."""
+
+    def result_processor(self, dialect: sa.Dialect, coltype: object) -> Callable[[str | None], StrEnum | None]:  # noqa: ARG002
+        """See ``sqlalchemy.types.TypeEngine``."""
+        assert self.enum_class is not None  # noqa: S101 - ours are made of enums
+        members: dict[str | None, Any] = {member.value: member for member in self.enum_class}
+        return {**members, None: None}.__getitem__
+
+
 def enum_column(name: str, kind: type[StrEnum], **options: Any) -> sa.Column[Any]:
     """Text with a CHECK of the enum's values: readable in SQL, the same on both databases."""
-    values = sa.Enum(
+    values = _Enum(
         kind,
         native_enum=False,
         length=20 if max(map(len, kind)) <= 20 else 40,

@@ -9,12 +9,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import cached_property
+from time import monotonic
 from typing import Self
 
 import sqlalchemy as sa
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from checking_core.storage import bell, notices
 from checking_core.storage.api_keys import ApiKeys
@@ -22,14 +23,28 @@ from checking_core.storage.audit import Audit
 from checking_core.storage.checks import Checks
 from checking_core.storage.claims import Claims
 from checking_core.storage.dead_letters import DeadLetters
-from checking_core.storage.engine import connected, disposed, is_sqlite, open_reader, open_writer, store_errors
+from checking_core.storage.engine import (
+    connected,
+    disposed,
+    is_sqlite,
+    open_reader,
+    open_writer,
+    store_errors,
+    with_snapshots,
+    without_transactions,
+)
 from checking_core.storage.executions import Executions
+from checking_core.storage.idempotency import IdempotencyKeys
 from checking_core.storage.notices import Notes, Notice
 from checking_core.storage.operations import Operations
 from checking_core.storage.results import Results
 from checking_core.storage.statistics import Statistics
 
 __all__ = ["Store", "UnitOfWork"]
+
+
+_TOLD_FOR = 10.0
+"""Seconds for which our own clock, which may be slowed down or hurried, goes on from the database's."""
 
 
 class UnitOfWork:
@@ -76,6 +91,11 @@ class UnitOfWork:
         return DeadLetters(self.connection, self.now)
 
     @cached_property
+    def idempotency_keys(self) -> IdempotencyKeys:
+        """Requests under keys of their senders' own, and what they were answered."""
+        return IdempotencyKeys(self.connection, self.now)
+
+    @cached_property
     def api_keys(self) -> ApiKeys:
         """Keys to the API."""
         return ApiKeys(self.connection, self.now)
@@ -99,8 +119,10 @@ class Store:
         self.embedded = is_sqlite(url)
         self._clock = clock
         self._writer = open_writer(url)
-        self._reader = open_reader(url)
+        reader = open_reader(url)
+        self._reader, self._glancer = with_snapshots(reader), without_transactions(reader)
         self._one_writer = asyncio.Lock() if self.embedded else None
+        self._told: tuple[datetime, float] | None = None
         self._watchers: list[Callable[[Sequence[Notice]], None]] = []
 
     async def __aenter__(self) -> Self:
@@ -134,11 +156,25 @@ class Store:
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[UnitOfWork]:
-        """One snapshot, read only. Raises as ``begin``."""
+        """One snapshot, read only. Raises as ``begin``.
+
+        Its ``now`` is the database's as well, but may be told by our own clock since it was asked last.
+        """
+        async with self._reading(self._reader) as uow:
+            yield uow
+
+    @asynccontextmanager
+    async def glance(self) -> AsyncIterator[UnitOfWork]:
+        """Read only, each statement for itself: for what one of them answers. Raises as ``begin``."""
+        async with self._reading(self._glancer) as uow:
+            yield uow
+
+    @asynccontextmanager
+    async def _reading(self, engine: AsyncEngine) -> AsyncIterator[UnitOfWork]:
         async with AsyncExitStack() as stack:
             stack.enter_context(store_errors())
-            connection = await stack.enter_async_context(connected(self._reader))
-            yield UnitOfWork(connection, await self._now(connection))
+            connection = await stack.enter_async_context(connected(engine))
+            yield UnitOfWork(connection, self._recently() or await self._now(connection))
 
     async def ring(self) -> None:
         """Tell other processes on this database that checks may be due. Raises ``StoreUnavailableError``."""
@@ -202,4 +238,13 @@ class Store:
         if self.embedded:
             return datetime.now(UTC)  # SQLite's clock is this machine's, to the millisecond only
         found: datetime = (await connection.execute(sa.select(sa.func.clock_timestamp()))).scalar_one()
+        self._told = (found, monotonic())
         return found
+
+    def _recently(self) -> datetime | None:
+        """The database's time, if it told that a moment ago: asking for it costs as much as many a read."""
+        if self._told is None or self._clock is not None:
+            return None
+        then, at = self._told
+        passed = monotonic() - at
+        return then + timedelta(seconds=passed) if passed < _TOLD_FOR else None

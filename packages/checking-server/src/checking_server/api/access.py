@@ -21,6 +21,7 @@ from checking_server.access import Keyring, Scope, create_key, revoke_key
 from checking_server.api.filters import Since, Until, aware, query
 from checking_server.api.guards import ANY_SCOPE, needs, principal_of
 from checking_server.api.listing import Listing, columns, listing
+from checking_server.api.once import NOT_KEPT
 from checking_server.api.problems import problems
 
 __all__ = ["router"]
@@ -90,7 +91,7 @@ class AuditEntries(Listing, frozen=True, kw_only=True):
     items: list[AuditEntry]
 
 
-@post("/auth/token", opt={**needs(AccessRole.VIEWER), **ANY_SCOPE}, responses=problems(HTTPStatus.CONFLICT))
+@post("/auth/token", opt={**needs(AccessRole.VIEWER), **ANY_SCOPE, **NOT_KEPT}, responses=problems(HTTPStatus.CONFLICT))
 async def create_token(request: Request[Any, Any, Any], keyring: NamedDependency[Keyring | None]) -> Token:
     """A short-lived token of the key that this request comes with, for what should not hold the key itself."""
     principal = principal_of(request)
@@ -110,7 +111,7 @@ async def list_api_keys(store: NamedDependency[Store], paging: NamedDependency[P
     return listing(page, ApiKeys)
 
 
-@post("/auth/api-keys", opt=needs(AccessRole.ADMIN), responses=problems())
+@post("/auth/api-keys", opt={**needs(AccessRole.ADMIN), **NOT_KEPT}, responses=problems())
 async def create_api_key(
     store: NamedDependency[Store], author: NamedDependency[Author], data: JSONBody[WantedApiKey]
 ) -> NewApiKey:

@@ -27,21 +27,25 @@ from checking_server.api import (
     executions,
     health,
     ingest,
+    metrics,
     operations,
     plugins,
     results,
+    statistics,
 )
 from checking_server.api.checkup import Checkup
 from checking_server.api.docs_page import STYLE_HASH, DocsPage
 from checking_server.api.guards import LOOPBACK_NAMES, Guard, Pace, admitted, author_of, named
 from checking_server.api.listing import paging
 from checking_server.api.middleware import RequestTrace
+from checking_server.api.once import Once
 from checking_server.api.problems import problem_response
 from checking_server.api.rate import Buckets
 from checking_server.api.streams import Streams
 from checking_server.engine import Engine
 from checking_server.flow.replay import Replay
 from checking_server.installed import Installed
+from checking_server.kept import Kept
 from checking_server.settings import ApiSettings
 
 __all__ = ["BASE_PATH", "DOCS", "SCHEMA_PATH", "Parts", "create_app", "openapi_spec"]
@@ -77,6 +81,7 @@ class Parts:
         streams: where changes go, for whoever ends them at the stop.
         installed: plugins and backends.
         replay: sends dead letters again; without it they stay.
+        kept: counts that are dear.
     """
 
     engine: Engine
@@ -85,6 +90,7 @@ class Parts:
     streams: Streams = field(default_factory=Streams)
     installed: Installed = field(default_factory=lambda: Installed(PluginHost((), {}), {}))
     replay: Replay | None = None
+    kept: Kept = field(default_factory=Kept)
 
 
 def create_app(
@@ -99,30 +105,40 @@ def create_app(
         body_limit: bytes that a request body may have; beyond, 413.
     """
     store, streams, keyring = parts.engine.store, parts.streams, parts.keyring
-    per_minute = settings.requests_per_minute
-    pace = Pace(Buckets(per_minute, burst=math.ceil(per_minute / 6)), Buckets(_GUESSES, burst=_GUESSES))
+    pace = _pace(settings.requests_per_minute)
+    once = Once(store)
     guards = [admitted(keyring, pace)] if keyring else [named(names), admitted(None, pace)]
     app = Litestar(
         [_version_1(_things(parts), guards)],
+        before_request=once.claim,
+        middleware=[once],
         exception_handlers={Exception: problem_response},
         openapi_config=_openapi(),
         request_max_body_size=body_limit,
         compression_config=CompressionConfig("gzip", minimum_size=1_000, gzip_compress_level=5, exclude=[events.PATH]),
         cors_config=_cors(settings.origins),
         lifespan=[lambda _: store.followed(streams.tell, on_gap=streams.gap)],
+        on_shutdown=[parts.kept.close],
         logging_config=None,  # its default would reconfigure the process's logging
     )
     headers = {**_HEADERS, **(_HSTS if settings.hsts else {})}
-    app.asgi_handler = RequestTrace(app.asgi_handler, headers=headers, body_seconds=settings.body_seconds)
+    app.asgi_handler = RequestTrace(
+        app.asgi_handler, headers=headers, body_seconds=settings.body_seconds, metrics=parts.engine.metrics
+    )
     return app
+
+
+def _pace(per_minute: float) -> Pace:
+    guesses = _GUESSES if per_minute else 0
+    return Pace(Buckets(per_minute, burst=math.ceil(per_minute / 6)), Buckets(guesses, burst=guesses))
 
 
 def _cors(origins: Sequence[str]) -> CORSConfig | None:
     """No page of another origin may ask, unless it is named; cookies play no part."""
     if not origins:
         return None
-    asked = ["Authorization", "Content-Type", "Last-Event-ID", "X-API-Key", "X-Request-ID"]
-    told = ["Retry-After", "X-Process-Time-Ms", "X-Request-ID"]
+    asked = ["Authorization", "Content-Type", "Idempotency-Key", "Last-Event-ID", "X-API-Key", "X-Request-ID"]
+    told = ["Idempotent-Replayed", "Retry-After", "X-Process-Time-Ms", "X-Request-ID"]
     return CORSConfig(allow_origins=list(origins), allow_headers=asked, expose_headers=told)
 
 
@@ -139,7 +155,10 @@ def _things(parts: Parts) -> dict[str, object]:
 
 
 def _version_1(given: Mapping[str, object], guards: Sequence[Guard]) -> Router:
-    groups = (health, operations, executions, checks, results, ingest, dead_letters, plugins, access, events)
+    groups = (
+        *(health, operations, executions, checks, results, ingest),
+        *(statistics, dead_letters, plugins, access, events, metrics),
+    )
     asked: Mapping[str, Callable[..., object]] = {"author": author_of, "paging": paging}
     return Router(
         BASE_PATH,

@@ -7,12 +7,13 @@ from typing import Annotated
 from uuid import UUID
 
 import msgspec
-from litestar import Router, delete, get, post
+from litestar import Response, Router, delete, get, post, put
 from litestar.di import NamedDependency, Provide
-from litestar.params import FromPath, QueryParameter
+from litestar.params import FromPath, JSONBody, QueryParameter
 
 from checking_core.contracts import AccessRole, CheckStatus
-from checking_core.errors import NotFoundError
+from checking_core.contracts.hints import read_hints
+from checking_core.errors import ConflictError, NotFoundError
 from checking_core.storage import Paging, Store
 from checking_core.storage.audit import Author
 from checking_core.storage.filters import CheckFilter, CheckOrder
@@ -22,8 +23,10 @@ from checking_server.api.listing import Cascade, columns, listing
 from checking_server.api.operations import found_operation
 from checking_server.api.problems import problems
 from checking_server.api.schemas import Check, Checks
+from checking_server.api.wanted import CorrectedCheck, WantedCheck
 from checking_server.engine import Engine
 from checking_server.flow.cancel import cancel
+from checking_server.flow.correct import correct_max_retries
 from checking_server.flow.remove import remove_check
 
 __all__ = ["router"]
@@ -50,7 +53,7 @@ async def list_checks_of_execution(
     sort: Sort = CheckOrder.OLDEST,
 ) -> Checks:
     """Checks of one execution, by its ``id``."""
-    async with store.read() as uow:
+    async with store.glance() as uow:
         if await uow.executions.get(execution) is None:
             raise NotFoundError("there is no execution with this id")
     return await _listed(store, paging, CheckFilter(execution_id=execution), sort)
@@ -92,6 +95,46 @@ async def get_check(store: NamedDependency[Store], key: FromPath[UUID]) -> Check
     return await _found(store, key)
 
 
+@post("/", opt=needs(AccessRole.OPERATOR), responses=problems(HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT))
+async def create_check(
+    engine: NamedDependency[Engine], author: NamedDependency[Author], data: JSONBody[WantedCheck]
+) -> Response[Check]:
+    """Ask one more thing of a stored execution, as a `detections` entry of its message would have.
+
+    201 if the check is new; the same question of the same backend is one check, and 200.
+    """
+    entry = msgspec.structs.asdict(data)
+    execution_id = entry.pop("execution_result_id")
+    ((hint,), _) = read_hints([entry])
+    key, new = await engine.ask_for(execution_id, hint, author)
+    return Response(await _found(engine.store, key), status_code=int(HTTPStatus.CREATED if new else HTTPStatus.OK))
+
+
+@put("/{key:str}", opt=needs(AccessRole.ADMIN), responses=problems(HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT))
+async def update_check(
+    engine: NamedDependency[Engine],
+    author: NamedDependency[Author],
+    key: FromPath[UUID],
+    data: JSONBody[CorrectedCheck],
+) -> Check:
+    """Correct a check. Its status moves as the flow moves it: an open one is cancelled, a closed one asked again."""
+    check = await _found(engine.store, key)
+    if data.max_retries is not msgspec.UNSET:
+        await correct_max_retries(engine.store, key, author, data.max_retries)
+    if data.status is not msgspec.UNSET and data.status is not check.status:
+        await _move(engine, author, key, data.status)
+    return await _found(engine.store, key)
+
+
+async def _move(engine: Engine, author: Author, key: UUID, status: CheckStatus) -> None:
+    if status is CheckStatus.CANCELLED:
+        await cancel(engine.store, key, author)
+    elif status is CheckStatus.PENDING:
+        await engine.retry([key], author)
+    else:
+        raise ConflictError(f"nobody but the flow makes a check {status}; set it to cancelled, or to pending again")
+
+
 @post(
     "/{key:str}/retry",
     opt=needs(AccessRole.ANALYST),
@@ -125,7 +168,7 @@ async def delete_check(
 
 
 async def _found(store: Store, key: UUID) -> Check:
-    async with store.read() as uow:
+    async with store.glance() as uow:
         row = await uow.checks.get(key)
     if row is None:
         raise NotFoundError("there is no check with this id")
@@ -133,7 +176,7 @@ async def _found(store: Store, key: UUID) -> Check:
 
 
 async def _listed(store: Store, paging: Paging, wanted: CheckFilter, order: CheckOrder = CheckOrder.NEWEST) -> Checks:
-    async with store.read() as uow:
+    async with store.glance() as uow:
         page = await uow.checks.list(paging, wanted, order)
     return listing(page, Checks)
 
@@ -148,6 +191,8 @@ router = Router(
         list_failed_checks,
         list_retryable_checks,
         get_check,
+        create_check,
+        update_check,
         retry_check,
         cancel_check,
         delete_check,

@@ -52,7 +52,7 @@ class Checkup:
         *,
         rests_on_broker: bool = True,
         plugins: Sequence[PluginInfo],
-        patience: float = 5.0,
+        patience: float = 1.5,
     ) -> None:
         self._store = store
         self._queues = dict(queues)

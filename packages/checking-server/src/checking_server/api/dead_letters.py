@@ -61,7 +61,7 @@ async def list_dead_letters(
     reason: Annotated[str, query("Part of the reason", longest=1_000)] = "",
 ) -> DeadLetters:
     """Dead letters, newest first."""
-    async with store.read() as uow:
+    async with store.glance() as uow:
         page = await uow.dead_letters.list(paging, reason=reason)
     return listing(page, DeadLetters)
 
@@ -69,7 +69,7 @@ async def list_dead_letters(
 @get("/{key:str}", responses=problems(HTTPStatus.NOT_FOUND))
 async def get_dead_letter(store: NamedDependency[Store], key: FromPath[UUID]) -> DeadLetter:
     """One dead letter by its ``id``, with its body."""
-    async with store.read() as uow:
+    async with store.glance() as uow:
         row = columns(await _found(uow, key))
     body: bytes = row.pop("body")
     text = body.decode(errors="backslashreplace")
@@ -91,7 +91,7 @@ async def replay_dead_letter(
     """Send a dead letter again to the queue it came from; if it fails again it comes back as a new one."""
     if replay is None:
         raise ConflictError("this server may publish nowhere; where the broker is set up: checking dead-letters replay")
-    async with store.read() as uow:
+    async with store.glance() as uow:
         row = await _found(uow, key)
     (problem,) = await replay([key])
     if isinstance(problem, NotFoundError):

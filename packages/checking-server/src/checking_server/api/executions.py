@@ -2,27 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import timedelta
 from http import HTTPStatus
-from typing import Annotated
+from typing import Annotated, Any
 from uuid import UUID
 
 import msgspec
-from litestar import Router, delete, get, put
+from litestar import Response, Router, delete, get, post, put
 from litestar.di import NamedDependency, Provide
 from litestar.params import FromPath, JSONBody, PathParameter, QueryParameter
 
-from checking_core.contracts import AccessRole, RunState, identity
-from checking_core.errors import NotFoundError
+from checking_core.contracts import AccessRole, MessageType, RunState, identity
+from checking_core.errors import NotFoundError, RejectedMessageError
 from checking_core.storage import Paging, Store
 from checking_core.storage.audit import Author
 from checking_core.storage.filters import ExecutionFilter, ExecutionOrder
+from checking_core.transport.base import Message
+from checking_core.transport.topology import HEADER_REQUEST_ID
 from checking_server.api.filters import execution_filter
 from checking_server.api.guards import needs
 from checking_server.api.listing import Cascade, Hours, columns, given, listing
 from checking_server.api.operations import SOURCE, found_operation
 from checking_server.api.problems import problems
-from checking_server.api.schemas import CorrectedExecution, Execution, Executions, ExecutionWithOperation
+from checking_server.api.schemas import Execution, Executions, ExecutionWithOperation
+from checking_server.api.wanted import CorrectedExecution, WantedExecution
+from checking_server.engine import Engine
+from checking_server.flow.accept import Accepted, Change
 from checking_server.flow.correct import correct_execution
 from checking_server.flow.remove import remove_execution
 
@@ -56,12 +62,12 @@ async def list_executions_of_operation(
     return await _listed(store, paging, ExecutionFilter(operation_id=row["operation_id"]), sort)
 
 
-@get("/recent/{hours:int}", responses=problems())
+@get("/recent/{hours:int}", responses=problems(HTTPStatus.NOT_FOUND))
 async def list_recent_executions(
     store: NamedDependency[Store], paging: NamedDependency[Paging], hours: Hours
 ) -> Executions:
     """Executions that started in the last hours, the last first."""
-    async with store.read() as uow:
+    async with store.glance() as uow:
         since = uow.now - timedelta(hours=hours)
     return await _listed(store, paging, ExecutionFilter(since=since), ExecutionOrder.NEWEST)
 
@@ -84,7 +90,7 @@ async def get_execution_by_link_id(
     link: Annotated[str, PathParameter(description="As Caldera shows it, a UUID or not")],
 ) -> Execution:
     """One execution by the id its link has in Caldera; of several operations the one that ran last."""
-    async with store.read() as uow:
+    async with store.glance() as uow:
         page = await uow.executions.list(Paging(size=1), ExecutionFilter(link_id=identity(SOURCE, link)))
     if not page.items:
         raise NotFoundError(_UNKNOWN)
@@ -100,6 +106,21 @@ async def get_execution_with_operation(store: NamedDependency[Store], key: FromP
     if row is None or operation is None:
         raise NotFoundError(_UNKNOWN)
     return msgspec.convert({**columns(row), "operation": columns(operation)}, ExecutionWithOperation)
+
+
+@post("/", opt=needs(AccessRole.OPERATOR), responses=problems(HTTPStatus.NOT_FOUND))
+async def create_execution(
+    engine: NamedDependency[Engine], author: NamedDependency[Author], data: JSONBody[WantedExecution]
+) -> Response[Execution]:
+    """Tell of one execution of a stored operation; its checks are planned as those of a message.
+
+    201 if it is new. The same again changes nothing, and another result of the same link revises it: 200.
+    """
+    operation = await found_operation(engine.store, data.operation_id)
+    accepted = await _accepted(engine, author, _message(operation, data))
+    execution = await _found(engine.store, accepted.execution_id or data.operation_id)
+    new = accepted.change is Change.NEW
+    return Response(execution, status_code=int(HTTPStatus.CREATED if new else HTTPStatus.OK))
 
 
 @put("/{key:str}", opt=needs(AccessRole.ADMIN), responses=problems(HTTPStatus.NOT_FOUND))
@@ -123,13 +144,30 @@ async def delete_execution(
 
 
 async def _listed(store: Store, paging: Paging, wanted: ExecutionFilter, order: ExecutionOrder) -> Executions:
-    async with store.read() as uow:
+    async with store.glance() as uow:
         page = await uow.executions.list(paging, wanted, order)
     return listing(page, Executions)
 
 
+def _message(operation: Mapping[Any, Any], data: WantedExecution) -> bytes:
+    about = {"operation_id": operation["operation_id"], "source": operation["source"], "name": operation["name"]}
+    told = {"message_type": MessageType.LINK_RESULT, "timestamp": data.timestamp, "operation": about}
+    return msgspec.json.encode({**told, "execution": data.execution})
+
+
+async def _accepted(engine: Engine, author: Author, body: bytes) -> Accepted:
+    headers = {HEADER_REQUEST_ID: author.request_id} if author.request_id else {}
+    (answer,) = await engine.accept([Message(body=body, message_id="", headers=headers)])
+    if isinstance(answer, RejectedMessageError):
+        raise answer
+    if answer.change is not Change.REPEATED:
+        async with engine.store.begin() as uow:
+            await uow.audit.note(author, "execution.create", answer.execution_id, after={"change": answer.change})
+    return answer
+
+
 async def _found(store: Store, key: UUID) -> Execution:
-    async with store.read() as uow:
+    async with store.glance() as uow:
         row = await uow.executions.get(key)
     if row is None:
         raise NotFoundError(_UNKNOWN)
@@ -148,6 +186,7 @@ router = Router(
         get_execution,
         get_execution_by_link_id,
         get_execution_with_operation,
+        create_execution,
         update_execution,
         delete_execution,
     ],

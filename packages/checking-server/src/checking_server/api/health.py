@@ -14,7 +14,7 @@ from litestar.openapi.datastructures import ResponseSpec
 
 from checking_server.api.checkup import Checkup
 from checking_server.api.guards import OPEN
-from checking_server.api.problems import RETRY_AFTER
+from checking_server.api.problems import RETRY_AFTER, problems
 from checking_server.api.schemas import (
     BrokerHealth,
     Health,
@@ -37,7 +37,7 @@ def _or_down(shape: type[msgspec.Struct]) -> dict[int, ResponseSpec]:
     return {int(_DOWN): ResponseSpec(shape, description="A part is down", generate_examples=False)}
 
 
-@get("/", responses=_or_down(Health))
+@get("/", responses=problems() | _or_down(Health))
 async def health(checkup: NamedDependency[Checkup]) -> Response[Health]:
     """Every part, and the worst of them as the whole."""
     db, broker = await asyncio.gather(checkup.db(), checkup.broker())
@@ -59,19 +59,19 @@ async def health_ready(checkup: NamedDependency[Checkup]) -> Response[Readiness]
     return _told(Readiness(status=_worst(db, broker), db=db, broker=broker))
 
 
-@get("/db", responses=_or_down(StoreHealth))
+@get("/db", responses=problems() | _or_down(StoreHealth))
 async def health_db(checkup: NamedDependency[Checkup]) -> Response[StoreHealth]:
     """The database and its schema."""
     return _told(await checkup.db())
 
 
-@get("/broker", responses=_or_down(BrokerHealth))
+@get("/broker", responses=problems() | _or_down(BrokerHealth))
 async def health_broker(checkup: NamedDependency[Checkup]) -> Response[BrokerHealth]:
     """The transport and its queues."""
     return _told(await checkup.broker())
 
 
-@get("/plugins")
+@get("/plugins", responses=problems())
 async def health_plugins(checkup: NamedDependency[Checkup]) -> PluginsHealth:
     """The installed plugins, the broken ones with the reason."""
     return checkup.plugins()

@@ -53,7 +53,9 @@ class Listing(msgspec.Struct, frozen=True, kw_only=True):
 def listing(page: Page, kind: type[Items]) -> Items:
     """A page of rows as a list of the API, whose items take the columns of their own names."""
     told = msgspec.structs.asdict(page)
-    return msgspec.convert({**told, "items": [columns(row) for row in page.items]}, kind)
+    names = [str(name) for name in page.items[0]] if page.items else []
+    items = [dict(zip(names, row.values(), strict=True)) for row in page.items]
+    return msgspec.convert({**told, "items": items}, kind)
 
 
 def given(wanted: msgspec.Struct) -> dict[str, Any]:

@@ -17,6 +17,8 @@ from litestar.exceptions import HTTPException
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 from structlog.contextvars import bound_contextvars
 
+from checking_server.metrics import Metrics
+
 __all__ = ["RequestTrace"]
 
 log = structlog.get_logger(__name__)
@@ -34,12 +36,14 @@ class RequestTrace:
         app: what answers.
         headers: of every answer that does not have them.
         body_seconds: how long the body of a request may take to come.
+        metrics: is told of every request.
     """
 
-    def __init__(self, app: ASGIApp, *, headers: Mapping[str, str], body_seconds: float) -> None:
+    def __init__(self, app: ASGIApp, *, headers: Mapping[str, str], body_seconds: float, metrics: Metrics) -> None:
         self._app = app
         self._headers = dict(headers)
         self._body_seconds = body_seconds
+        self._metrics = metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle a request; what is no HTTP passes."""
@@ -65,6 +69,7 @@ class RequestTrace:
             try:
                 await self._app(scope, within(receive, self._body_seconds), answer)
             finally:  # the path alone: a query may hold what is nobody else's business
+                self._metrics.request(scope["method"], _route(scope), status, _since(began) / 1000)
                 log.info(
                     "request",
                     method=scope["method"],
@@ -79,6 +84,11 @@ def _request_id(scope: Scope) -> str:
     """The caller's own id, if it can be put into logs and headers as it is; else a new one."""
     given = next((value for name, value in scope["headers"] if name == b"x-request-id"), b"").decode("latin-1")
     return given if _SANE.fullmatch(given) else uuid4().hex
+
+
+def _route(scope: Scope) -> str:
+    """The pattern of its path; a path of a caller's own making has none."""
+    return str(scope.get("path_template", ""))
 
 
 def _asked_by(scope: Scope) -> dict[str, str]:

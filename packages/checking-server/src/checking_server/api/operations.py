@@ -21,7 +21,8 @@ from checking_server.api.filters import aware, operation_filter
 from checking_server.api.guards import needs
 from checking_server.api.listing import Cascade, columns, given, listing
 from checking_server.api.problems import problems
-from checking_server.api.schemas import CorrectedOperation, Operation, Operations, WantedOperation
+from checking_server.api.schemas import Operation, Operations
+from checking_server.api.wanted import CorrectedOperation, WantedOperation
 from checking_server.flow.correct import add_operation, correct_operation
 from checking_server.flow.remove import remove_operation
 
@@ -41,7 +42,7 @@ async def list_operations(
     ] = OperationOrder.NEWEST,
 ) -> Operations:
     """Operations, newest first."""
-    async with store.read() as uow:
+    async with store.glance() as uow:
         page = await uow.operations.list(paging, wanted, sort)
     return listing(page, Operations)
 
@@ -104,7 +105,7 @@ async def delete_operation(
 
 async def found_operation(store: Store, key: UUID) -> RowMapping:
     """The operation with this ``id`` or ``operation_id``. Raises ``NotFoundError``."""
-    async with store.read() as uow:
+    async with store.glance() as uow:
         row = await uow.operations.get(key)
     if row is None:
         raise NotFoundError("there is no operation with this id")

@@ -8,11 +8,11 @@ from typing import Annotated
 from uuid import UUID
 
 import msgspec
-from litestar import Router, delete, get, post
+from litestar import Router, delete, get, post, put
 from litestar.di import NamedDependency, Provide
 from litestar.params import FromPath, JSONBody, QueryParameter
 
-from checking_core.contracts import AccessRole, Outcome
+from checking_core.contracts import AccessRole
 from checking_core.errors import NotFoundError
 from checking_core.storage import Paging, Store
 from checking_core.storage.audit import Author
@@ -22,8 +22,12 @@ from checking_server.api.guards import needs
 from checking_server.api.listing import Hours, columns, listing
 from checking_server.api.problems import problems
 from checking_server.api.schemas import Result, Results
-from checking_server.flow.override import override
+from checking_server.api.statistics import ResultSummary, summary_of
+from checking_server.api.wanted import CorrectedResult, WantedOverride, WantedResult
+from checking_server.flow.correct import correct_note
+from checking_server.flow.override import decide, override
 from checking_server.flow.remove import remove_result
+from checking_server.kept import Kept
 
 __all__ = ["router"]
 
@@ -46,7 +50,7 @@ async def list_results_of_check(
     store: NamedDependency[Store], paging: NamedDependency[Paging], check: FromPath[UUID]
 ) -> Results:
     """Every result of one check (detection execution), the current one first."""
-    async with store.read() as uow:
+    async with store.glance() as uow:
         if await uow.checks.get(check) is None:
             raise NotFoundError("there is no check with this id")
     return await _listed(store, paging, ResultFilter(check_id=check))
@@ -64,12 +68,20 @@ async def list_not_detected_results(store: NamedDependency[Store], paging: Named
     return await _listed(store, paging, ResultFilter(detected=Detected.NO))
 
 
-@get("/recent/{hours:int}", responses=problems())
+@get("/recent/{hours:int}", responses=problems(HTTPStatus.NOT_FOUND))
 async def list_recent_results(store: NamedDependency[Store], paging: NamedDependency[Paging], hours: Hours) -> Results:
     """Results of the last hours, newest first."""
-    async with store.read() as uow:
+    async with store.glance() as uow:
         since = uow.now - timedelta(hours=hours)
     return await _listed(store, paging, ResultFilter(since=since))
+
+
+@get("/stats/summary", responses=problems())
+async def summarize_results(
+    store: NamedDependency[Store], kept: NamedDependency[Kept], wanted: NamedDependency[ResultFilter]
+) -> ResultSummary:
+    """Verdicts by what they say and why."""
+    return await summary_of(store, kept, wanted)
 
 
 @get("/{key:str}", responses=problems(HTTPStatus.NOT_FOUND))
@@ -78,11 +90,13 @@ async def get_result(store: NamedDependency[Store], key: FromPath[UUID]) -> Resu
     return await _found(store, key)
 
 
-class WantedOverride(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A person's verdict, and why."""
-
-    outcome: Outcome
-    note: Annotated[str, msgspec.Meta(min_length=1, max_length=2_000)]
+@post("/", opt=needs(AccessRole.ANALYST), responses=problems(HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT))
+async def create_result(
+    store: NamedDependency[Store], author: NamedDependency[Author], data: JSONBody[WantedResult]
+) -> Result:
+    """Close an open check with your own verdict; what is answered later changes nothing. A closed one is overridden."""
+    key = await decide(store, data.detection_execution_id, data.outcome, author, note=data.note)
+    return await _found(store, key)
 
 
 @post(
@@ -100,6 +114,18 @@ async def override_result(
     return await _found(store, await override(store, key, data.outcome, author, note=data.note))
 
 
+@put("/{key:str}", opt=needs(AccessRole.ADMIN), responses=problems(HTTPStatus.NOT_FOUND))
+async def update_result(
+    store: NamedDependency[Store],
+    author: NamedDependency[Author],
+    key: FromPath[UUID],
+    data: JSONBody[CorrectedResult],
+) -> Result:
+    """Correct what is noted beside a verdict. What it says is history: only another verdict replaces it."""
+    await correct_note(store, key, author, data.note)
+    return await _found(store, key)
+
+
 @delete("/{key:str}", opt=needs(AccessRole.ADMIN), responses=problems(HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT))
 async def delete_result(store: NamedDependency[Store], author: NamedDependency[Author], key: FromPath[UUID]) -> None:
     """Delete a verdict that another one has replaced; the current one of a check stays as long as the check."""
@@ -107,7 +133,7 @@ async def delete_result(store: NamedDependency[Store], author: NamedDependency[A
 
 
 async def _found(store: Store, key: UUID) -> Result:
-    async with store.read() as uow:
+    async with store.glance() as uow:
         row = await uow.results.get(key)
     if row is None:
         raise NotFoundError("there is no result with this id")
@@ -117,7 +143,7 @@ async def _found(store: Store, key: UUID) -> Result:
 async def _listed(
     store: Store, paging: Paging, wanted: ResultFilter, order: ResultOrder = ResultOrder.NEWEST
 ) -> Results:
-    async with store.read() as uow:
+    async with store.glance() as uow:
         page = await uow.results.list(paging, wanted, order)
     return listing(page, Results)
 
@@ -130,8 +156,11 @@ router = Router(
         list_detected_results,
         list_not_detected_results,
         list_recent_results,
+        summarize_results,
         get_result,
+        create_result,
         override_result,
+        update_result,
         delete_result,
     ],
     dependencies={"wanted": Provide(result_filter, sync_to_thread=False)},

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from enum import StrEnum
-from typing import Annotated, Any, TypeAlias
+from typing import Any
 from uuid import UUID
 
 import msgspec
@@ -29,8 +29,6 @@ __all__ = [
     "BrokerHealth",
     "Check",
     "Checks",
-    "CorrectedExecution",
-    "CorrectedOperation",
     "Execution",
     "ExecutionWithOperation",
     "Executions",
@@ -49,13 +47,7 @@ __all__ = [
     "Results",
     "State",
     "StoreHealth",
-    "WantedOperation",
 ]
-
-
-_Name: TypeAlias = Annotated[str, msgspec.Meta(max_length=1_000)]
-_Version: TypeAlias = Annotated[str, msgspec.Meta(max_length=20)]
-_Technique: TypeAlias = Annotated[str, msgspec.Meta(pattern=r"^T[0-9]{4}(\.[0-9]{3})?$")]
 
 
 class Operation(msgspec.Struct, frozen=True, kw_only=True):
@@ -82,37 +74,6 @@ class Operations(Listing, frozen=True, kw_only=True):
     """A page of operations."""
 
     items: list[Operation]
-
-
-class WantedOperation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """An operation to be stored; ``operation_id`` is the red-team tool's own, a UUID or not."""
-
-    operation_id: Annotated[str, msgspec.Meta(min_length=1, max_length=1_000)]
-    name: _Name
-    source: Annotated[str, msgspec.Meta(min_length=1, max_length=255)] = "caldera"
-    operation_start: datetime | None = None
-    state: _Name | None = None
-    attack_version: _Version | None = None
-    metadata: dict[str, Any] | None = None
-
-
-class CorrectedOperation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What changes of an operation."""
-
-    name: _Name | msgspec.UnsetType = msgspec.UNSET
-    operation_start: datetime | msgspec.UnsetType | None = msgspec.UNSET
-    state: _Name | msgspec.UnsetType | None = msgspec.UNSET
-    attack_version: _Version | msgspec.UnsetType | None = msgspec.UNSET
-    metadata: dict[str, Any] | msgspec.UnsetType | None = msgspec.UNSET
-
-
-class CorrectedExecution(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What changes of an execution: its name, and how it is mapped to ATT&CK."""
-
-    procedure_name: _Name | msgspec.UnsetType = msgspec.UNSET
-    tactic: _Name | msgspec.UnsetType | None = msgspec.UNSET
-    technique_id: _Technique | msgspec.UnsetType | None = msgspec.UNSET
-    technique_name: _Name | msgspec.UnsetType | None = msgspec.UNSET
 
 
 class ListedExecution(msgspec.Struct, frozen=True, kw_only=True):

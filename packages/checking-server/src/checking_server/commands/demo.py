@@ -50,7 +50,7 @@ from checking_server.flow.explain import explain
 from checking_server.flow.report import report
 from checking_server.readers.files import RawMessage
 from checking_server.roles import Role
-from checking_server.settings import ApiSettings, FlowSettings
+from checking_server.settings import ApiSettings, FlowSettings, MetricsSettings
 
 __all__ = ["demo"]
 
@@ -181,6 +181,7 @@ def _settings(database: Path, operations: Sequence[Shown]) -> Settings:
         worker=WorkerSettings(),
         flow=FlowSettings(patience=_PATIENCE),
         api=ApiSettings(),
+        metrics=MetricsSettings(),
         log=LogSettings(level="ERROR"),
     )
 

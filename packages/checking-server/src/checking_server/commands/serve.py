@@ -78,6 +78,7 @@ async def serve(
         held.enter_context(_flow_of_its_own(settings, roles))
         async with open_engine(settings, roles, plugins) as engine:
             if listener is None:
+                held.enter_context(engine.metrics.shown(settings.metrics.host, settings.metrics.port))
                 await _work(engine, roles, drain=settings.flow.drain_timeout)
             else:
                 await _serve(settings, engine, plugins, listener, address, no_auth=no_auth)

@@ -11,7 +11,6 @@ from uuid import UUID
 import structlog
 
 from checking_core.contracts import (
-    CheckStatus,
     ExecutionFacts,
     LinkMessage,
     OperationFacts,
@@ -19,21 +18,17 @@ from checking_core.contracts import (
     PlannedCheck,
     decode_link_message,
     execution_id_of,
-    task_id_of,
 )
 from checking_core.errors import RejectedMessageError
-from checking_core.matching.judge import status_of
-from checking_core.matching.looks import deadline_of, first_look
-from checking_core.plugin.retry import RetryPolicy
 from checking_core.storage import Store
 from checking_core.storage.executions import told_order
 from checking_core.transport.base import Message
 from checking_core.transport.topology import HEADER_REQUEST_ID
 from checking_server.flow.ask_again import ask_again
 from checking_server.flow.bisect import bisected
-from checking_server.flow.rows import engine_result
+from checking_server.flow.rows import engine_result, planned_check
 
-__all__ = ["Accept", "Accepted", "Change", "Plan"]
+__all__ = ["Accept", "Accepted", "Change", "Plan", "Plans"]
 
 log = structlog.get_logger(__name__)
 
@@ -42,6 +37,13 @@ _MOST_AHEAD = timedelta(days=1)
 
 Plan: TypeAlias = Callable[[ExecutionFacts, OperationFacts], Sequence[PlannedCheck]]
 """Which checks an execution gets: ``expectations.plan`` with everything but the execution filled in."""
+
+
+class Plans(NamedTuple):
+    """How an execution gets its checks: as all that is known of it says, or as one hint does alone."""
+
+    of_message: Plan
+    of_hint: Plan
 
 
 class Change(StrEnum):
@@ -115,7 +117,7 @@ class Accept:
             told = latest[execution_id]
             assert told.link.execution is not None  # noqa: S101 - links only
             for check in self._plan(told.link.execution, told.link.operation):
-                row = _check_row(check, told, now, self._queue_wait)
+                row = planned_check(check, told.link, now, queue_wait=self._queue_wait, request_id=told.request_id)
                 rows[check.id] = row
                 if check.closed is not None:
                     results.append(engine_result(row, check.closed.outcome, check.closed.reason, now))
@@ -134,14 +136,10 @@ def _read(message: Message, received_at: datetime) -> _Told | RejectedMessageErr
         link = decode_link_message(message.body, received_at=received_at)
     except RejectedMessageError as error:
         return error
-    newest = max(link.timestamp, _ended(link.execution)) if link.execution else link.timestamp
+    newest = max(link.timestamp, link.execution.ended_at) if link.execution else link.timestamp
     if newest > received_at + _MOST_AHEAD:
         return RejectedMessageError("timestamp", "the message tells of a day to come; correct its sender's clock")
     return _Told(link, message.headers.get(HEADER_REQUEST_ID))
-
-
-def _ended(execution: ExecutionFacts) -> datetime:
-    return execution.finished_at or execution.started_at
 
 
 def _row_id(message: LinkMessage) -> UUID:
@@ -160,40 +158,3 @@ def _disposition(message: LinkMessage, written: dict[UUID, int], changed: set[UU
     revision = int(operation_id in changed) if execution_id is None else written.get(execution_id, 0)
     change = {0: Change.REPEATED, 1: Change.NEW}.get(revision, Change.REVISED)
     return Accepted(change, operation_id, execution_id)
-
-
-def _check_row(check: PlannedCheck, told: _Told, now: datetime, queue_wait: float) -> dict[str, Any]:
-    execution = told.link.execution
-    assert execution is not None  # noqa: S101 - links only
-    ended = _ended(execution)
-    closed = check.closed
-    return {
-        "id": check.id,
-        "execution_result_id": _row_id(told.link),
-        "operation_id": told.link.operation.operation_id,
-        "expectation_id": check.expectation_id,
-        "detection_type": check.detection_type,
-        "detection_platform": check.backend,
-        "detection_config": check.config,
-        "expect": check.expect,
-        "status": status_of(closed.outcome) if closed else CheckStatus.PENDING,
-        "outcome": closed.outcome if closed else Outcome.PENDING,
-        "look": 1,
-        "dispatches": 0,
-        "available_at": first_look(ended, check.timing, now),
-        "deadline": deadline_of(ended, check.timing),
-        "lease_until": None,
-        "task_id": task_id_of(check.id, 1),
-        "retry_count": 0,
-        "max_retries": check.max_retries,
-        "started_at": None,
-        "completed_at": now if closed else None,
-        "execution_metadata": {
-            "timing": check.timing,
-            "lease": RetryPolicy(retries=check.max_retries).budget(check.timing.timeout) + queue_wait,
-            "looks": [],
-            **({"request_id": told.request_id} if told.request_id else {}),
-            **({"note": closed.note} if closed and closed.note else {}),
-        },
-        "created_at": now,
-    }

@@ -11,7 +11,7 @@ from checking_core.storage import Store
 from checking_core.storage.audit import Author
 from checking_server.flow.rows import Row
 
-__all__ = ["add_operation", "correct_execution", "correct_operation"]
+__all__ = ["add_operation", "correct_execution", "correct_max_retries", "correct_note", "correct_operation"]
 
 
 async def add_operation(store: Store, author: Author, columns: Mapping[str, Any]) -> UUID:
@@ -63,6 +63,30 @@ async def correct_execution(store: Store, key: UUID, author: Author, columns: Ma
         if changed := _changed(row, columns):
             await uow.executions.correct(key, **changed)
             await uow.audit.note(author, "execution.update", key, before=_same(row, changed), after=changed)
+
+
+async def correct_max_retries(store: Store, key: UUID, author: Author, max_retries: int) -> None:
+    """Let the looks of a check to come be repeated so often. See ``correct_operation``."""
+    async with store.begin() as uow:
+        row = (await uow.checks.lock([key])).get(key)
+        if row is None:
+            raise NotFoundError("there is no check with this id")
+        if changed := _changed(row, {"max_retries": max_retries}):
+            await uow.checks.correct(key, **changed)
+            await uow.audit.note(author, "check.update", key, before=_same(row, changed), after=changed)
+
+
+async def correct_note(store: Store, key: UUID, author: Author, note: str) -> None:
+    """Replace what is noted beside a verdict; the verdict itself stays as it is. See ``correct_operation``."""
+    async with store.begin() as uow:
+        row = await uow.results.get(key)
+        if row is None:
+            raise NotFoundError("there is no result with this id")
+        metadata = row["metadata"] or {}
+        if metadata.get("note") != note:
+            await uow.results.correct(key, metadata={**metadata, "note": note})
+            before = {"note": metadata.get("note")}
+            await uow.audit.note(author, "result.update", key, before=before, after={"note": note})
 
 
 def _changed(row: Row, columns: Mapping[str, Any]) -> dict[str, Any]:

@@ -25,6 +25,7 @@ from checking_core.transport.base import Message, Outgoing, Transport
 from checking_core.transport.topology import HEADER_REQUEST_ID, Topology
 from checking_server.flow.give_up import give_up
 from checking_server.flow.rows import Row, noting_due
+from checking_server.metrics import Metrics
 
 __all__ = ["Dispatch"]
 
@@ -44,6 +45,7 @@ class Dispatch:
         max_in_flight: how many checks of a backend may be outstanding at a time.
         batch_size: checks of one transaction.
         patience: how long after acceptance a backend that nobody serves is waited for.
+        metrics: is told of every task.
     """
 
     def __init__(
@@ -55,6 +57,7 @@ class Dispatch:
         max_in_flight: Callable[[str], int],
         batch_size: int,
         patience: timedelta,
+        metrics: Metrics | None = None,
     ) -> None:
         self._store = store
         self._transport = transport
@@ -62,6 +65,7 @@ class Dispatch:
         self._max_in_flight = max_in_flight
         self._batch_size = batch_size
         self._patience = patience
+        self._metrics = metrics or Metrics()
         self._looked = datetime.min.replace(tzinfo=UTC)
 
     async def __call__(self) -> int:
@@ -79,6 +83,8 @@ class Dispatch:
             return 0
         items = [self._outgoing(check, executions[check["execution_result_id"]], now) for check in checks]
         outcomes = await self._transport.publish(items)
+        for check, error in zip(checks, outcomes, strict=True):
+            self._metrics.task(check["detection_platform"], sent=error is None)
         failed = [(check, error) for check, error in zip(checks, outcomes, strict=True) if error is not None]
         log.info("dispatched", tasks=len(checks) - len(failed), returned=len(failed))
         if failed:

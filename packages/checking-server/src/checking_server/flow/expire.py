@@ -25,6 +25,7 @@ from checking_core.transport.topology import Topology
 from checking_server.flow.give_up import give_up
 from checking_server.flow.lanes import Place, places
 from checking_server.flow.rows import Row, noting_due
+from checking_server.metrics import Metrics
 
 __all__ = ["Expire"]
 
@@ -54,6 +55,7 @@ class Expire:
         max_dispatches: how often one look is sent before its worker counts as lost.
         patience: how long after acceptance, and how long without any consumer, a backend is waited for.
         on_due: called after a commit that left checks to dispatch.
+        metrics: is told of every lease that ran out.
     """
 
     def __init__(
@@ -66,6 +68,7 @@ class Expire:
         max_dispatches: int,
         patience: timedelta,
         on_due: Callable[[], None],
+        metrics: Metrics | None = None,
     ) -> None:
         self._store = store
         self._transport = transport
@@ -74,6 +77,7 @@ class Expire:
         self._max_dispatches = max_dispatches
         self._patience = patience
         self._on_due = on_due
+        self._metrics = metrics or Metrics()
         self._unserved: dict[str, datetime] = {}
 
     async def __call__(self) -> int:
@@ -99,6 +103,8 @@ class Expire:
         if changed := {fate.value: len(checks) for fate, checks in fates.items() if checks}:
             tell = log.info if changed.keys() <= _HARMLESS else log.warning
             tell("leases_ran_out", **changed)
+        for fate, count in changed.items():
+            self._metrics.leases(fate, count)
         return sum(changed.values())
 
     async def idle_seconds(self) -> float:

@@ -40,6 +40,7 @@ from checking_server.flow.rows import (
     waits_since,
     worker_result,
 )
+from checking_server.metrics import Metrics
 
 __all__ = ["Gather", "Gathered"]
 
@@ -72,12 +73,16 @@ class Gather:
         store: where the checks are.
         patience: how long after acceptance an outage of the backend is waited for.
         on_due: called after a commit: capacity is free again, or a look was scheduled.
+        metrics: is told of every look.
     """
 
-    def __init__(self, store: Store, *, patience: timedelta, on_due: Callable[[], None]) -> None:
+    def __init__(
+        self, store: Store, *, patience: timedelta, on_due: Callable[[], None], metrics: Metrics | None = None
+    ) -> None:
         self._store = store
         self._patience = patience
         self._on_due = on_due
+        self._metrics = metrics or Metrics()
 
     async def __call__(self, messages: Sequence[Message]) -> list[Gathered | RejectedMessageError]:
         """Apply results; the answers stand in their order.
@@ -99,6 +104,8 @@ class Gather:
             answers = [batch.apply(result) for result in results]
             await batch.write(uow)
         self._on_due()
+        for backend, result in batch.looks:
+            self._metrics.look(backend, result)
         log.info("gathered", results=len(results), closed=answers.count(Gathered.CLOSED))
         return answers
 
@@ -114,6 +121,7 @@ class _Batch:
         self._results: list[dict[str, Any]] = []
         self._claims: dict[UUID, list[dict[str, Any]]] = {}
         self._asked_before: set[UUID] = set()
+        self.looks: list[tuple[str, DetectionResult]] = []
 
     def apply(self, result: DetectionResult) -> Gathered | RejectedMessageError:
         check = self._checks.get(result.detection_execution_id)
@@ -127,6 +135,7 @@ class _Batch:
             result = original_verdict(result, deadline_passed=due_first(check) >= check["deadline"])
         elif self._now < check["deadline"] and _denies(result):
             result = msgspec.structs.replace(result, final=False)
+        self.looks.append((check["detection_platform"], result))
         due = None if result.final else self._next_look(check, _retry_after(result))
         if due is None:
             return self._close(check, result)

@@ -15,14 +15,19 @@ from checking_core.contracts import (
     CheckStatus,
     DetectionResult,
     Expect,
+    LinkMessage,
     MatchTier,
     Met,
     Outcome,
+    PlannedCheck,
     Reason,
     RunState,
+    execution_id_of,
     task_id_of,
 )
 from checking_core.matching.judge import met_of, status_of
+from checking_core.matching.looks import deadline_of, first_look
+from checking_core.plugin.retry import RetryPolicy
 
 __all__ = [
     "BY_ENGINE",
@@ -38,6 +43,7 @@ __all__ = [
     "is_open",
     "next_look_row",
     "noting_due",
+    "planned_check",
     "seen_by",
     "stands_of",
     "waits_since",
@@ -55,6 +61,7 @@ BY_WORKER = "worker"
 
 NOT_ASKED = Axes()
 _MOST_OFFSET = 3600.0
+_MOST_EARLY = 300.0
 
 
 def awaits(check: Row, task_id: UUID) -> bool:
@@ -89,6 +96,52 @@ def next_look_row(check: Row, due: datetime, **metadata: Any) -> dict[str, Any]:
         "outcome": Outcome.PENDING,
         "completed_at": None,
         "execution_metadata": {**check["execution_metadata"], **metadata},
+    }
+
+
+def planned_check(
+    check: PlannedCheck, told: LinkMessage, now: datetime, *, queue_wait: float, request_id: str | None
+) -> dict[str, Any]:
+    """The row of a check that is new, closed already if there is nothing to ask.
+
+    Args:
+        check: as it was planned.
+        told: the message that told of its execution.
+        now: the time of the transaction.
+        queue_wait: seconds that a task may wait in its queue, part of each lease.
+        request_id: of the request that brought it.
+    """
+    execution, closed = told.execution, check.closed
+    assert execution is not None  # noqa: S101 - a check is of an execution
+    return {
+        "id": check.id,
+        "execution_result_id": execution_id_of(told.operation.operation_id, execution.link_id),
+        "operation_id": told.operation.operation_id,
+        "expectation_id": check.expectation_id,
+        "detection_type": check.detection_type,
+        "detection_platform": check.backend,
+        "detection_config": check.config,
+        "expect": check.expect,
+        "status": status_of(closed.outcome) if closed else CheckStatus.PENDING,
+        "outcome": closed.outcome if closed else Outcome.PENDING,
+        "look": 1,
+        "dispatches": 0,
+        "available_at": first_look(execution.ended_at, check.timing, now),
+        "deadline": deadline_of(execution.ended_at, check.timing),
+        "lease_until": None,
+        "task_id": task_id_of(check.id, 1),
+        "retry_count": 0,
+        "max_retries": check.max_retries,
+        "started_at": None,
+        "completed_at": now if closed else None,
+        "execution_metadata": {
+            "timing": check.timing,
+            "lease": RetryPolicy(retries=check.max_retries).budget(check.timing.timeout) + queue_wait,
+            "looks": [],
+            **({"request_id": request_id} if request_id else {}),
+            **({"note": closed.note} if closed and closed.note else {}),
+        },
+        "created_at": now,
     }
 
 
@@ -177,10 +230,14 @@ def _seen_at(check: Row, outcome: Outcome, now: datetime) -> datetime:
 
 
 def _seconds(start: datetime, result: DetectionResult) -> float | None:
-    """From the start to the alert, on our clock. What is left of a difference of clocks makes no time negative."""
+    """From the start to the alert, on our clock. What is left of a difference of clocks makes no time negative.
+
+    An alert that is much older sums up what happened before as well: when it saw this nobody knows.
+    """
     if result.alert_at is None:
         return None
-    return max((result.alert_at - start).total_seconds() - _clock_offset(result), 0.0)
+    seconds = (result.alert_at - start).total_seconds() - _clock_offset(result)
+    return max(seconds, 0.0) if seconds > -_MOST_EARLY else None
 
 
 def _clock_offset(result: DetectionResult) -> float:

@@ -1,4 +1,4 @@
-"""The first schema: operations, executions, checks, results, evidence claims, dead letters, API keys, audit log."""
+"""The first schema: operations, executions, checks, results, and what stands beside them."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -32,6 +32,7 @@ def upgrade() -> None:
     _dead_letters(schema)
     _api_keys(schema)
     _audit_log(schema)
+    _idempotency_keys(schema)
 
 
 def _operations(schema: str | None) -> None:
@@ -217,9 +218,9 @@ def _detection_executions(schema: str | None) -> None:
         schema=schema,
     )
     op.create_index(
-        op.f("ix_detection_executions_outcome_created_at"),
+        "ix_detection_executions_counted",
         "detection_executions",
-        ["outcome", "created_at"],
+        ["outcome", "created_at", "detection_platform", "status"],
         unique=False,
         schema=schema,
     )
@@ -393,9 +394,9 @@ def _detection_results(schema: str | None) -> None:
         schema=schema,
     )
     op.create_index(
-        op.f("ix_detection_results_outcome_created_at"),
+        "ix_detection_results_counted",
         "detection_results",
-        ["outcome", "created_at"],
+        ["outcome", "created_at", "reason", "detected", "met"],
         unique=False,
         schema=schema,
     )
@@ -484,10 +485,28 @@ def _audit_log(schema: str | None) -> None:
     )
 
 
+def _idempotency_keys(schema: str | None) -> None:
+    op.create_table(
+        "idempotency_keys",
+        sa.Column("id", sa.Uuid, nullable=False),
+        sa.Column("fingerprint", sa.String(length=64), nullable=False),
+        sa.Column("status", sa.Integer),
+        sa.Column("media_type", sa.String(length=255)),
+        sa.Column("body", sa.LargeBinary),
+        sa.Column("created_at", TIME, nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_idempotency_keys")),
+        schema=schema,
+    )
+    op.create_index(
+        op.f("ix_idempotency_keys_created_at"), "idempotency_keys", ["created_at"], unique=False, schema=schema
+    )
+
+
 def downgrade() -> None:
     """Remove every table."""
     schema = None if op.get_bind().dialect.name == "sqlite" else "checking_engine"
     for table in (
+        "idempotency_keys",
         "audit_log",
         "api_keys",
         "dead_letters",

@@ -1,0 +1,182 @@
+"""The detector: notable events or fired alerts, and searches over everything that Splunk holds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import timedelta
+from typing import Any
+
+from checking_core import (
+    Ask,
+    FatalDetectionError,
+    Health,
+    QueryInvalidError,
+    Reason,
+    SearchAnswer,
+    SearchDetector,
+    SearchRequest,
+)
+from checking_core.matching.record import AnyRecord
+from checking_core.matching.window import Window
+from checking_core.plugin.fields import moment_at
+from checking_core.plugin.shared import Remembered
+from checking_plugin_splunk.checkup import Checkup
+from checking_plugin_splunk.client import SplunkClient
+from checking_plugin_splunk.fired import FiredAlerts
+from checking_plugin_splunk.jobs import Jobs
+from checking_plugin_splunk.language import marked
+from checking_plugin_splunk.queries import Asked, asked, eventcount, is_converted, newest
+from checking_plugin_splunk.records import alert_of, event_of, fired_of, match_of
+from checking_plugin_splunk.settings import AlertSource, SplunkConfig, SplunkSettings
+
+__all__ = ["SplunkDetector"]
+
+_KEEP_SOURCES = timedelta(minutes=5)
+_BACK = timedelta(days=7)
+_MENTIONED_LAG = timedelta(minutes=1)
+
+
+class SplunkDetector(SearchDetector):
+    """Asks one search head. A look that runs out of time deletes its job."""
+
+    platform = "splunk"
+    answers = frozenset(Ask)
+    default_language = "spl"
+    searches_at_once = 2
+    Settings = SplunkSettings
+    Config = SplunkConfig
+    settings: SplunkSettings
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._client = SplunkClient(self.settings, self.clock)
+        self._jobs = Jobs(self._client, self._sleep)
+        self._fired = FiredAlerts(self._client, self._jobs)
+        self._indexes = Remembered(self._is_there, self.clock, keep=_KEEP_SOURCES)
+        self._sources = Remembered(self._is_alive, self.clock, keep=_KEEP_SOURCES)
+
+    async def close(self) -> None:
+        """See ``BaseWorker``."""
+        await self._client.close()
+
+    async def search(self, request: SearchRequest) -> SearchAnswer:
+        """See ``SearchDetector``."""
+        if request.ask is Ask.ALERT and self.settings.alert_source is AlertSource.FIRED:
+            return await self._fired_alerts(request)
+        question = asked(request, alerts_index=self.settings.alerts_index, index=self.settings.index)
+        found = await self._jobs.run(question.search, request.window, most=question.most + 1, seconds=request.timeout)
+        if not found.rows:
+            await self._confirm(question)
+            if silent := await self._silent_source(request):
+                return _unproven(question, silent)
+        marks = {"asked": request.ask, **self._marks(request), **_credit(request)}
+        return SearchAnswer(
+            records=[{**marks, "row": row} for row in found.rows],
+            complete=len(found.rows) <= question.most and not found.gaps,
+            reason=Reason.BACKEND_PARTIAL_ANSWER if found.gaps else None,
+            query_sent=question.search,
+            messages=(*found.gaps, *_lag_of(found.rows)) if request.ask is not Ask.ALERT else found.gaps,
+            clock_offset=found.clock_offset,
+        )
+
+    def normalise(self, record: Mapping[str, Any]) -> AnyRecord:
+        """See ``SearchDetector``."""
+        row, blocked, web = record["row"], record["prevented_when"], self.settings.web_url
+        if (fired := record.get("fired")) is not None:
+            return fired_of(fired, row, record["number"], prevented_when=blocked, web=web)
+        match record["asked"]:
+            case Ask.ALERT:
+                return alert_of(row, prevented_when=blocked, web=web)
+            case Ask.RULE:
+                return match_of(row, record.get("sigma"))
+        return event_of(row)
+
+    def quote(self, values: tuple[str, ...], language: str | None, *, quoted: bool) -> str:  # noqa: ARG002
+        """See ``SearchDetector``: how they are written depends on their command, so they are only marked here."""
+        return marked(values)
+
+    def convert(self, sigma: str | dict[str, Any]) -> str:
+        """See ``SearchDetector``: as SPL."""
+        words = "to convert Sigma rules"
+        if self.settings.index is None:
+            raise FatalDetectionError(f"{words} set INDEX: where to look for events", reason=Reason.NOT_CONVERTIBLE)
+        try:
+            from checking_plugin_splunk.sigma import to_spl
+        except ModuleNotFoundError:
+            needed = f"{words} install checking-plugin-splunk[convert]"
+            raise FatalDetectionError(needed, reason=Reason.NOT_CONVERTIBLE) from None
+        return to_spl(sigma)
+
+    async def self_check(self) -> Health:
+        """See ``BaseWorker``."""
+        return await Checkup(self.settings, self._client, self._jobs, self.clock()).health()
+
+    async def _fired_alerts(self, request: SearchRequest) -> SearchAnswer:
+        if request.query is not None:
+            raise QueryInvalidError("fired alerts take no query; name the saved search as rule")
+        found, offset = await self._fired.results(request)
+        marks = self._marks(request)
+        return SearchAnswer(
+            records=[{**marks, "asked": Ask.ALERT, **one._asdict()} for one in found],
+            query_sent="alerts/fired_alerts",
+            clock_offset=offset,
+        )
+
+    async def _confirm(self, question: Asked) -> None:
+        """A missing index, and one that the account may not search, are as silent as an empty one.
+
+        Raises:
+            QueryInvalidError: one of them was searched.
+        """
+        for name in question.indexes:
+            if not await self._indexes.get(name):
+                raise QueryInvalidError(f"the index {name} is not there, or not for this account")
+
+    async def _silent_source(self, request: SearchRequest) -> str | None:
+        """The source of a converted rule, if nothing of it is there: it may have another name, or not be collected."""
+        if not is_converted(request) or request.query is None:
+            return None
+        from checking_plugin_splunk.sigma import scope_of
+
+        scope = scope_of(request.query)
+        return None if await self._sources.get(scope) else scope
+
+    async def _is_alive(self, source: str) -> bool:
+        now = self.clock()
+        search = newest(self.settings.index or "", source)
+        found = await self._jobs.run(search, Window(now - _BACK, now), most=1, seconds=self.settings.timeout)
+        return bool(found.rows)
+
+    async def _is_there(self, index: str) -> bool:
+        now = self.clock()
+        window = Window(now - timedelta(hours=1), now)  # counts all time, whatever the window
+        found = await self._jobs.run(eventcount(index), window, most=1, seconds=self.settings.timeout)
+        return bool(found.rows)
+
+    def _marks(self, request: SearchRequest) -> dict[str, Any]:
+        config = request.config
+        own = config.prevented_when if isinstance(config, SplunkConfig) else None
+        return {"prevented_when": own or self.settings.prevented_when}
+
+
+def _unproven(question: Asked, source: str) -> SearchAnswer:
+    words = f"of the rule's source there is no event of the last {_BACK.days} days: {source}"
+    return SearchAnswer(
+        records=[], complete=False, reason=Reason.SOURCE_SILENT, query_sent=question.search, messages=(words,)
+    )
+
+
+def _credit(request: SearchRequest) -> dict[str, Any]:
+    """The Sigma rule behind a query, if there is one."""
+    if request.config.sigma is None or not is_converted(request):
+        return {}
+    from checking_core.plugin.sigma import credit_of, read_rule
+
+    return {"sigma": credit_of(read_rule(request.config.sigma))}
+
+
+def _lag_of(rows: Iterable[Mapping[str, Any]]) -> tuple[str, ...]:
+    """The longest time from an event to its being stored, where that is worth a word."""
+    times = ((moment_at(row, "_time"), moment_at(row, "_indextime")) for row in rows)
+    lag = max((stored - at for at, stored in times if at and stored), default=timedelta(0))
+    return (f"events were stored up to {lag.total_seconds():.0f} s late",) if lag > _MENTIONED_LAG else ()
