@@ -25,7 +25,7 @@ WHEN = {
     "time": {"technique": "T1124"},
 }
 WANTED = {"user": "alerted", "accounts": "logged", "files": "none", "processes": "no_alert", "time": "matched"}
-"""The outcome of each expectation, on every product."""
+"""The outcome of each expectation, on every product that can be asked for all of it."""
 
 
 class Execution(NamedTuple):
@@ -47,6 +47,8 @@ class Product(NamedTuple):
         asked: the sections of each expectation.
         distinct: by number, a question that no other look asks, so that no answer serves two.
         searches: part of the path of a request that is a search.
+        wanted: the outcome of each expectation.
+        found: the outcome of a distinct question.
         whole: the searches that these requests are, where each takes several.
     """
 
@@ -56,6 +58,8 @@ class Product(NamedTuple):
     asked: Mapping[str, dict[str, Any]]
     distinct: Callable[[int], dict[str, Any]]
     searches: str
+    wanted: Mapping[str, str] = WANTED
+    found: str = "logged"
     whole: Callable[[Sequence[Request]], Sequence[Request]] = list
 
 
@@ -131,6 +135,42 @@ def _elastic_alert(one: Execution, rule: str) -> dict[str, Any]:
     }
 
 
+_CROWDSTRIKE_ALIVE = {"alive": {"query": "hostname:${host_names}"}}
+
+
+def _in_crowdstrike(executions: Sequence[Execution]) -> dict[str, Any]:
+    """An alert on some executions, one that was blocked, that of another rule's host, and the host's sensor."""
+    alerts = [_crowdstrike_alert(one, _RULE) for one in executions if one.command.startswith("whoami")]
+    alerts += [
+        _crowdstrike_alert(one, "Accounts listed") | {"pattern_disposition": 2048}
+        for one in executions
+        if one.command.startswith("cut ")
+    ]
+    alerts += [
+        _crowdstrike_alert(one._replace(host="elsewhere"), _NOISY_RULE) for one in executions if "ps" in one.command
+    ]
+    first, last = (f(one.at for one in executions).isoformat() for f in (min, max))
+    devices = [
+        {"device_id": f"id-of-{host}", "hostname": host, "first_seen": first, "last_seen": last}
+        for host in sorted({one.host for one in executions})
+    ]
+    return {"client": ["id", KEY], "alerts": alerts, "devices": devices}
+
+
+def _crowdstrike_alert(one: Execution, rule: str) -> dict[str, Any]:
+    return {
+        "composite_id": f"alert-{one.pid}",
+        "product": "epp",
+        "display_name": rule,
+        "device": {"hostname": one.host},
+        "local_process_id": str(one.pid),
+        "cmdline": one.command,
+        "timestamp": one.at.isoformat(),
+        "created_timestamp": (one.at + timedelta(seconds=0.2)).isoformat(),
+        "severity_name": "Low",
+    }
+
+
 _SPLUNK_ALIVE = {"alive": {"query": "index=os host=${agent_host}"}}
 _SPL = "index=wineventlog host=${agent_host} process="
 
@@ -184,6 +224,27 @@ def _jobs_in(requests: Sequence[Request]) -> list[Request]:
 
 
 PRODUCTS: dict[str, Product] = {
+    "crowdstrike": Product(
+        app="tests.fakes.crowdstrike:create_app",
+        settings=lambda url: {"BASE_URL": url, "CLIENT_ID": "id", "CLIENT_SECRET": KEY},
+        records=_in_crowdstrike,
+        asked={
+            "user": {"alert": {"query": "device.hostname:${agent_host}+cmdline:'whoami'"}, **_CROWDSTRIKE_ALIVE},
+            "accounts": {"alert": {"rule": "Accounts listed"}, "prevention": True},
+            "files": {"alert": {"rule": _SILENT_RULE}, **_CROWDSTRIKE_ALIVE},
+            "processes": {"alert": {"rule": _NOISY_RULE}},
+            "time": {"telemetry": {"query": "cmdline:'date -u*'"}},
+        },
+        distinct=lambda number: {"alert": {"query": f"cmdline:'whoami {number}'"}},
+        searches="/alerts/combined/",
+        wanted={
+            **dict.fromkeys(("files", "processes"), "no_alert"),
+            "user": "alerted",
+            "accounts": "blocked",
+            "time": "not_applicable",
+        },
+        found="alerted",
+    ),
     "elastic": Product(
         app="tests.fakes.elastic:create_app",
         settings=lambda url: {"URL": url, "API_KEY": KEY},

@@ -6,7 +6,8 @@ import asyncio
 import json
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -17,7 +18,7 @@ from tests.services import Broker, fresh_database
 
 from .command import eventually
 from .installation import Installation, Part
-from .products import PRODUCTS, WANTED, executions_of, expectations
+from .products import PRODUCTS, executions_of, expectations
 
 TIMES = 10
 """How many times as fast as recorded the operation passes."""
@@ -34,18 +35,19 @@ class Field:
     def __init__(self, folder: Path, installed: Installation, fakes: dict[str, Fake], recorded: str) -> None:
         self.installed = installed
         self.fakes = fakes
-        self.messages = _as_if_now(recorded)
-        for name, fake in fakes.items():
-            fake.tell(PRODUCTS[name].records(executions_of(self.messages)))
+        self._recorded = recorded
         (folder / "expectations.json").write_text(json.dumps(expectations(DEADLINE)))
 
     @contextmanager
     def at_work(self) -> Iterator[Part]:
-        """Every part of it; gives the worker."""
+        """Every part of it, and then what was carried out; gives the worker."""
         with ExitStack() as stack:
             stack.enter_context(self.installed.serving("accept,dispatch,gather,expire"))
             worker = stack.enter_context(self.installed.working())
-            asyncio.run(self.installed.publish(self.messages))
+            messages = _as_if_now(self._recorded)
+            for name, fake in self.fakes.items():
+                fake.tell(PRODUCTS[name].records(executions_of(messages)))
+            asyncio.run(self.installed.publish(messages))
             eventually(lambda: self.installed.count("detection_executions") >= self.checks, "all is accepted")
             yield worker
 
@@ -86,7 +88,7 @@ def field(tmp_path: Path, rabbitmq: Broker, postgres_server_url: str, shared_dat
             WORKER_JITTER_MIN=0,
             WORKER_JITTER_MAX=0,
             WORKER_MAX_RETRIES=0,
-            PATIENCE=20,
+            PATIENCE=30,
             **told,
         )
         yield Field(tmp_path, installed, fakes, recorded)
@@ -105,11 +107,9 @@ def test_products_that_are_killed_and_come_back_change_no_verdict(field: Field) 
     with field.at_work() as worker:
         eventually(lambda: _outages(worker) == field.fakes.keys(), "each product was missed")
         assert not _denials(field)
-        for fake in field.fakes.values():
-            fake.start()
+        _each(field, Fake.start)
         eventually(lambda: "alerted" in _outcomes(field), "one of them answers")
-        for fake in field.fakes.values():
-            fake.restart()
+        _each(field, Fake.restart)
         eventually(field.closed, "all checks are closed")
     assert field.verdicts() == _wanted(field)
 
@@ -128,6 +128,12 @@ def test_a_product_that_stays_away_denies_nothing(field: Field) -> None:
     assert [row["reason"] for row in reasons] == ["backend_unreachable"]
 
 
+def _each(field: Field, do: Callable[[Fake], None]) -> None:
+    """With all at once: one after the other, the last would be away for as long as the patience with it lasts."""
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(do, field.fakes.values()))
+
+
 def _as_if_now(recorded: str) -> list[str]:
     """The messages of a recording as if it had just ended; a longer one would only be waited for."""
     last = max(map(datetime.fromisoformat, _MOMENT.findall(recorded)))
@@ -141,7 +147,9 @@ def _as_if_now(recorded: str) -> list[str]:
 
 
 def _wanted(field: Field) -> dict[str, set[str]]:
-    return {f"{name}-{product}": {outcome} for product in field.fakes for name, outcome in WANTED.items()}
+    return {
+        f"{name}-{product}": {outcome} for product in field.fakes for name, outcome in PRODUCTS[product].wanted.items()
+    }
 
 
 def _outcomes(field: Field) -> Counter[str]:

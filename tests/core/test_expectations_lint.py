@@ -112,6 +112,7 @@ def test_a_missing_path_is_a_message_and_hides_nothing(tmp_path: Path):
         ("DeviceProcessEvents | where TimeGenerated > ago(1h)", "kusto"),
         ("T | where TimeGenerated between (a .. b)", "kusto"),
         ("created_timestamp:>'2026-01-01'+status:'new'", "fql"),
+        ("hostname:'a'+last_seen:>='2026-01-01'", "fql"),
     ],
 )
 @pytest.mark.parametrize("section", ["rule", "telemetry", "alive"])
@@ -193,6 +194,24 @@ def test_a_query_that_names_no_language_has_that_of_its_backends(tmp_path: Path)
     assert message.code is LintCode.NO_SCOPE
     several = written(tmp_path, text.replace("backend: splunk-prod", "backends: [splunk-prod, elastic-soc]"))
     assert lint([several], BACKENDS, languages={"splunk-prod": "spl", "elastic-soc": "esql"}) == []
+
+
+def test_a_question_that_a_backend_cannot_answer_is_told_for_each_of_them(tmp_path: Path):
+    text = query("x", "fql", "telemetry").replace("backend: splunk-prod", "backends: [splunk-prod, elastic-soc]")
+    path = written(tmp_path, text + "  alive: {query: x}\n  prevention: true\n")
+    edr = frozenset({Ask.ALERT, Ask.PREVENTION, Ask.ALIVE})
+    [message] = lint([path], BACKENDS, answers={"splunk-prod": edr, "elastic-soc": frozenset(Ask)})
+    assert (message.line, message.code) == (6, LintCode.NOT_ANSWERED)
+    assert message.message == "splunk-prod cannot answer telemetry: each of its checks would be not_applicable"
+    both = lint([path], BACKENDS, answers=dict.fromkeys(BACKENDS, edr))
+    assert [message.message.partition(" ")[0] for message in both] == BACKENDS
+    assert lint([path], BACKENDS, answers={"elastic-soc": frozenset(Ask)}) == [], "nothing is known of the other"
+
+
+def test_what_an_expectation_asks_without_a_section_of_its_own_is_told_too(tmp_path: Path):
+    path = written(tmp_path, query("index=x").partition("  rule:")[0] + "  sigma: {title: a}\n  alert: {rule: x}\n")
+    [message] = lint([path], BACKENDS, answers={"splunk-prod": frozenset({Ask.ALERT})})
+    assert (message.code, "cannot answer rule:" in message.message) == (LintCode.NOT_ANSWERED, True)
 
 
 def test_the_original_form_has_a_scope_too(tmp_path: Path):

@@ -293,6 +293,12 @@ def test_the_language_of_a_backend_is_that_of_its_detector_as_far_as_it_is_known
     assert host.languages(backends) == {"siem": "spl"}
 
 
+def test_the_questions_of_a_backend_are_those_of_its_detector_if_that_is_installed():
+    host = PluginHost([], {"fake": FakeDetector})
+    backends = {name: BackendSettings(plugin=plugin) for name, plugin in {"edr": "fake", "old": "gone"}.items()}
+    assert host.answers(backends) == {"edr": FakeDetector.answers}
+
+
 def with_commands(body: str) -> str:
     """A sound plugin whose hook for commands has this body."""
     return f"{acme()}\nfrom checking_core import Command\n\n@hookimpl\ndef checking_commands():\n    {body}\n"

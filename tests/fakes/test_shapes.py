@@ -111,3 +111,60 @@ def test_the_fake_of_splunk_refuses_in_recorded_words(
     known = json.loads((shared_data / "backends" / "splunk" / "json_errors.json").read_text())["cases"][case]
     told = answer(splunk)
     assert (told.status_code, told.json()) == (known["status"], known["body"])
+
+
+@pytest.fixture(scope="module")
+def falcon() -> Iterator[Fake]:
+    alert = {"composite_id": "c:ind:d:1", "created_timestamp": "2026-11-20T19:28:38Z"}
+    with Fake("tests.fakes.crowdstrike:create_app", {"client": ["id", "key"], "alerts": [alert, alert]}) as fake:
+        yield fake
+
+
+@pytest.mark.parametrize(
+    ("generation", "condition", "recorded"),
+    [
+        (1, "", ["alerts_queries_v2_200", "alerts_entities_v2_sekoia_200"]),
+        (1, "no filter", ["alerts_entities_403_sekoia"]),
+        (2, "", ["alerts_entities_403_sekoia"]),
+    ],
+)
+def test_the_fake_of_falcon_answers_in_a_known_shape(
+    falcon: Fake, shared_data: Path, generation: int, condition: str, recorded: list[str]
+) -> None:
+    body = {"filter": condition, "sort": "created_timestamp|asc", "limit": 1}
+    headers = {"Authorization": f"Bearer token-{generation}"}
+    answer = httpx.post(f"{falcon.url}/alerts/combined/alerts/v1", json=body, headers=headers).json()
+    known = {path for name in recorded for path in paths(_falcons(shared_data, name)["body"])}
+    specified = {".meta.powered_by", ".meta.pagination.after", ".resources.created_timestamp"}
+    assert set(paths(answer)) - specified <= known, answer
+
+
+def test_the_fake_of_falcon_issues_tokens_in_a_known_shape(falcon: Fake, shared_data: Path) -> None:
+    known = _falcons(shared_data, "oauth2_token_201")
+    answer = httpx.post(f"{falcon.url}/oauth2/token", data={"client_id": "id", "client_secret": "key"})
+    assert answer.status_code == known["status"]
+    assert answer.json().keys() == known["body"].keys()
+    assert _headers(known) - {"x-ratelimit-remaining"} <= answer.headers.keys()
+
+
+def test_the_fake_of_falcon_refuses_a_wrong_secret_in_a_known_shape(falcon: Fake, shared_data: Path) -> None:
+    known = _falcons(shared_data, "oauth2_token_403")
+    answer = httpx.post(f"{falcon.url}/oauth2/token", data={"client_id": "id", "client_secret": "wrong"})
+    assert answer.status_code == known["status"]
+    assert set(paths(answer.json())) - {".resources"} <= set(paths(known["body"]))
+
+
+def test_the_fake_of_falcon_limits_in_a_known_shape(falcon: Fake, shared_data: Path) -> None:
+    known = _falcons(shared_data, "rate_limited_429")
+    falcon.tell({"client": ["id", "key"], "limited_until": 4102444800})
+    answer = httpx.post(f"{falcon.url}/oauth2/token")
+    assert answer.status_code == known["status"]
+    assert _headers(known) <= answer.headers.keys()
+
+
+def _falcons(shared_data: Path, name: str) -> dict[str, Any]:
+    return json.loads((shared_data / "backends" / "crowdstrike" / f"{name}.json").read_text())
+
+
+def _headers(known: Mapping[str, Any]) -> set[str]:
+    return {name.lower() for name in known["headers"]}

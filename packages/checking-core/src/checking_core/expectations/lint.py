@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from contextlib import suppress
 from difflib import get_close_matches
 from pathlib import Path as FilePath
@@ -58,6 +59,7 @@ def lint(
     plugin_keys: Collection[str] = (),
     languages: Mapping[str, str] | None = None,
     rule_problems: Mapping[str, RuleProblem] | None = None,
+    answers: Mapping[str, AbstractSet[Ask]] | None = None,
 ) -> list[LintMessage]:
     """Every problem of some files, by file and line. Nothing stops at the first.
 
@@ -67,6 +69,7 @@ def lint(
         plugin_keys: as for ``load``.
         languages: by backend, the language of a query that names none, as far as it is known.
         rule_problems: by backend, what is wrong with a Sigma rule, for those that know rules by more than their path.
+        answers: by backend, the questions that it can answer, as far as they are known.
     """
     reading = read(paths, plugin_keys=plugin_keys)
     found = list(reading.problems)
@@ -74,6 +77,7 @@ def lint(
         found.extend(unknown_backends(written, backends))
         found.extend(_scopes(written, languages or {}))
         found.extend(_sigma(written, rule_problems or {}))
+        found.extend(_unanswered(written, answers or {}))
         for rule in _RULES:
             found.extend(rule(written))
     return sorted(dict.fromkeys(found), key=lambda message: (message.file, message.line))
@@ -125,6 +129,16 @@ def _unanswerable(written: Written) -> Iterator[LintMessage]:
     if asks.isdisjoint(question.asks):
         message = f"expect: {question.wanted} is never decided: {problem}"
         yield written.message((*written.path, "expect"), LintCode.NOT_ASKED, message, remedy)
+
+
+def _unanswered(written: Written, answers: Mapping[str, AbstractSet[Ask]]) -> Iterator[LintMessage]:
+    """A check that asks a backend for one thing too many is not applicable as a whole."""
+    asks = written.expectation.question.asks
+    for backend in written.expectation.backends:
+        if missing := sorted(asks - answers.get(backend, asks)):
+            problem = f"{backend} cannot answer {', '.join(missing)}: each of its checks would be not_applicable"
+            remedy = "ask another backend for that, in an expectation of its own"
+            yield written.message((*written.path, missing[0]), LintCode.NOT_ANSWERED, problem, remedy)
 
 
 def _without_alive(written: Written) -> Iterator[LintMessage]:

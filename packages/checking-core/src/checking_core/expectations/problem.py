@@ -25,6 +25,7 @@ class LintCode(StrEnum):
     UNKNOWN_PLACEHOLDER = "unknown-placeholder"
     UNCLEAR_QUOTES = "unclear-quotes"
     NOT_ASKED = "not-asked"
+    NOT_ANSWERED = "not-answered"
     NO_ALIVE = "no-alive"
     RENAMED_TECHNIQUE = "renamed-technique"
     NOT_CONVERTIBLE = "not-convertible"

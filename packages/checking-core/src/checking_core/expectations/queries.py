@@ -19,7 +19,7 @@ _TIME_RANGE = re.compile(
     | @timestamp\s*(?::\s*)?(?:[<>]=?|[\[{])                         # KQL, Lucene, ES|QL, EQL
     | \bnow\s*\(\s*\)\s*- | \bnow-\d+[smhdwM]\b
     | \bTimeGenerated\s*(?:[<>]|between\b) | \bago\s*\(             # Kusto
-    | \b\w*timestamp\s*:\s*[<>]                                      # FQL
+    | \b(?:\w*timestamp|(?:first|last)_seen)\s*:\s*[<>]              # FQL
     """,
     re.IGNORECASE | re.VERBOSE,
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from enum import StrEnum
 from functools import partial
 from importlib.metadata import EntryPoint, entry_points
@@ -12,7 +13,7 @@ import msgspec
 from pydantic import AliasChoices, ValidationError
 from pydantic_settings import BaseSettings
 
-from checking_core.contracts import DetectionConfig
+from checking_core.contracts import Ask, DetectionConfig
 from checking_core.errors import ConfigurationError
 from checking_core.plugin.base import BaseWorker
 from checking_core.plugin.commands import Command
@@ -125,6 +126,11 @@ class PluginHost:
             if detector is not None and issubclass(detector, SearchDetector) and detector.default_language:
                 known[name] = detector.default_language
         return known
+
+    def answers(self, backends: Mapping[str, BackendSettings]) -> dict[str, AbstractSet[Ask]]:
+        """The questions that each backend can answer, of those whose plugin is installed."""
+        kinds = {name: self.detectors.get(settings.plugin) for name, settings in backends.items()}
+        return {name: kind.answers for name, kind in kinds.items() if kind is not None}
 
     def rule_problems(self, backends: Mapping[str, BackendSettings]) -> dict[str, RuleProblem]:
         """By backend, what is wrong with a Sigma rule, of those that know rules by more than their path.

@@ -42,6 +42,7 @@ def lint(
         plugin_keys=host.config_keys,
         languages=languages,
         rule_problems=host.rule_problems(backends),
+        answers=host.answers(backends),
     )
     for problem in found:
         print(visible(str(problem)))

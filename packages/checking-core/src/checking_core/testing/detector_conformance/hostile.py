@@ -44,7 +44,7 @@ class HostileRules(Asking):
         self, stage: Stage, detector: BaseWorker, command: str
     ) -> None:
         self.needs(Relaxation.PLACEHOLDERS)
-        ask = next(ask for ask in (Ask.RULE, Ask.TELEMETRY) if ask in detector.answers)
+        ask = next(ask for ask in (Ask.RULE, Ask.TELEMETRY, Ask.ALERT) if ask in detector.answers)
         stage.show(ask)
         config = {ask.value: {"query": self.query_with_placeholder}}
         result = await self.look(detector, ask, command=command, detection_config=config)
