@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import httpx
 import msgspec
 import pytest
 import sqlalchemy as sa
@@ -31,6 +32,8 @@ from checking_server.flow.accept import Accept, Plan
 from checking_server.flow.dispatch import Dispatch
 from checking_server.flow.expire import Expire
 from checking_server.flow.gather import Gather
+
+from .api_client import client_of
 
 SOMEBODY = Author(name="somebody")
 ENDED = datetime(2026, 1, 15, 9, 0, 2, tzinfo=UTC)
@@ -149,6 +152,13 @@ async def stations(store: Store, clock: Clock) -> AsyncIterator[Stations]:
     await found.transport.start()
     yield found
     await found.transport.close()
+
+
+@pytest.fixture
+async def client(stations: Stations) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of an API that plans as the stations do."""
+    async with client_of(stations.store, plan=stations.plan) as opened:
+        yield opened
 
 
 @pytest.fixture

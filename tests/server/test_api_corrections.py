@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from typing import Any
 from uuid import uuid4
 
@@ -15,7 +15,6 @@ from checking_core.storage import Store
 from checking_core.storage.tables import detection_executions, detection_results, evidence_claims, execution_results
 from checking_core.storage.tables import operations as operations_table
 
-from .api_client import client_of
 from .conftest import Stations, hint, taken
 from .test_gather import answer
 
@@ -24,12 +23,6 @@ OPERATIONS, EXECUTIONS, AUDIT = f"{API}/operations", f"{API}/executions", f"{API
 CHECKS, RESULTS = f"{API}/detections/executions", f"{API}/detections/results"
 Link = Callable[..., bytes]
 TABLES = (operations_table, execution_results, detection_executions, detection_results, evidence_claims)
-
-
-@pytest.fixture
-async def client(store: Store, stations: Stations) -> AsyncIterator[httpx.AsyncClient]:
-    async with client_of(store, plan=stations.plan) as opened:
-        yield opened
 
 
 @pytest.fixture

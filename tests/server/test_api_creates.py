@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from typing import Any
 from uuid import uuid4
 
@@ -11,21 +11,13 @@ import httpx
 import pytest
 
 from checking_core.contracts import DetectionTask
-from checking_core.storage import Store
 
-from .api_client import client_of
 from .conftest import Stations, an_answer, taken
 
 API = "/api/v1"
 OPERATIONS, EXECUTIONS, AUDIT = f"{API}/operations", f"{API}/executions", f"{API}/audit"
 CHECKS, RESULTS = f"{API}/detections/executions", f"{API}/detections/results"
 Link = Callable[..., bytes]
-
-
-@pytest.fixture
-async def client(store: Store, stations: Stations) -> AsyncIterator[httpx.AsyncClient]:
-    async with client_of(store, plan=stations.plan) as opened:
-        yield opened
 
 
 @pytest.fixture

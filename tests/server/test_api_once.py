@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 from uuid import uuid4
@@ -26,12 +26,6 @@ API = "/api/v1"
 OPERATIONS, CHECKS, INGEST = f"{API}/operations", f"{API}/detections/executions", f"{API}/ingest/link-results"
 WANTED = {"operation_id": "autumn", "name": "autumn"}
 Link = Callable[..., bytes]
-
-
-@pytest.fixture
-async def client(store: Store, stations: Stations) -> AsyncIterator[httpx.AsyncClient]:
-    async with client_of(store, plan=stations.plan) as opened:
-        yield opened
 
 
 async def post(client: httpx.AsyncClient, path: str, key: str, **options: Any) -> httpx.Response:

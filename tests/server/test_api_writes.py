@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from typing import Any
 from uuid import uuid4
 
@@ -14,7 +14,6 @@ from checking_core.contracts import Answer, DetectionTask, MatchTier, Outcome, R
 from checking_core.storage import Store
 from checking_core.storage.tables import evidence_claims
 
-from .api_client import client_of
 from .conftest import ENDED, Stations, hint, taken
 from .test_gather import answer
 
@@ -35,12 +34,6 @@ ALERTED = {
     "match_tier": MatchTier.PROCESS,
 }
 Link = Callable[..., bytes]
-
-
-@pytest.fixture
-async def client(store: Store, stations: Stations) -> AsyncIterator[httpx.AsyncClient]:
-    async with client_of(store, plan=stations.plan) as opened:
-        yield opened
 
 
 @pytest.fixture

@@ -8,7 +8,6 @@ from typing import Any
 from checking_core import (
     Ask,
     BackendAuthFailedError,
-    FatalDetectionError,
     Health,
     Reason,
     Rule,
@@ -17,6 +16,7 @@ from checking_core import (
     SearchRequest,
 )
 from checking_core.matching.record import AnyRecord
+from checking_core.plugin.conversion import converted
 from checking_plugin_elastic.answers import rows_of
 from checking_plugin_elastic.checkup import Checkup
 from checking_plugin_elastic.client import ElasticClient
@@ -83,15 +83,7 @@ class ElasticDetector(SearchDetector):
 
     def convert(self, sigma: str | dict[str, Any]) -> str:
         """See ``SearchDetector``: as EQL."""
-        words = "to convert Sigma rules"
-        if self.settings.index is None:
-            raise FatalDetectionError(f"{words} set INDEX: where to look for events", reason=Reason.NOT_CONVERTIBLE)
-        try:
-            from checking_plugin_elastic.sigma import to_eql
-        except ModuleNotFoundError:
-            needed = f"{words} install checking-plugin-elastic[convert]"
-            raise FatalDetectionError(needed, reason=Reason.NOT_CONVERTIBLE) from None
-        return to_eql(sigma)
+        return converted(sigma, "checking_plugin_elastic.sigma:to_eql", index=self.settings.index)
 
     async def rules(self) -> Sequence[Rule] | None:
         """See ``SearchDetector``: what Kibana tells, where its address is set and it lets us see the rules."""

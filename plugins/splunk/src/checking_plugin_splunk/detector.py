@@ -8,7 +8,6 @@ from typing import Any
 
 from checking_core import (
     Ask,
-    FatalDetectionError,
     Health,
     QueryInvalidError,
     Reason,
@@ -18,6 +17,7 @@ from checking_core import (
 )
 from checking_core.matching.record import AnyRecord
 from checking_core.matching.window import Window
+from checking_core.plugin.conversion import converted
 from checking_core.plugin.fields import moment_at
 from checking_core.plugin.shared import Remembered
 from checking_plugin_splunk.checkup import Checkup
@@ -97,15 +97,7 @@ class SplunkDetector(SearchDetector):
 
     def convert(self, sigma: str | dict[str, Any]) -> str:
         """See ``SearchDetector``: as SPL."""
-        words = "to convert Sigma rules"
-        if self.settings.index is None:
-            raise FatalDetectionError(f"{words} set INDEX: where to look for events", reason=Reason.NOT_CONVERTIBLE)
-        try:
-            from checking_plugin_splunk.sigma import to_spl
-        except ModuleNotFoundError:
-            needed = f"{words} install checking-plugin-splunk[convert]"
-            raise FatalDetectionError(needed, reason=Reason.NOT_CONVERTIBLE) from None
-        return to_spl(sigma)
+        return converted(sigma, "checking_plugin_splunk.sigma:to_spl", index=self.settings.index)
 
     async def self_check(self) -> Health:
         """See ``BaseWorker``."""
