@@ -59,7 +59,11 @@ async def test_a_hit_of_the_execution_is_matched_with_all_that_proves_it(site):
         {"sigma": {"title": "x", "logsource": CREATION, "detection": {"s": ["MiniDump"], "condition": "s"}}},
         {"rule": {"query": LSASS}},
         {"query": "{Image|endswith: rundll32.exe, CommandLine|contains: MiniDump}"},
-        {"query": "comsvcs.dll MiniDump"},
+        {"sigma": "[{Image|endswith: cmd.exe}, {Image|endswith: rundll32.exe}]"},
+        {"sigma": "Image|endswith: rundll32.exe"},
+        {"query": '"comsvcs.dll MiniDump"'},
+        {"query": '["comsvcs.dll", "nothing"]'},
+        {"query": "*"},
         {"query": "{Computer|startswith: ${agent_host}, CommandLine|contains: MiniDump}"},
     ],
 )  # fmt: skip
@@ -83,6 +87,42 @@ async def test_a_question_that_cannot_be_asked_is_inconclusive_and_says_why(site
     result = await ask(site.detector(), detection_config=config)
     assert (result.outcome, result.reason) == (Outcome.INCONCLUSIVE, reason)
     assert words in result.result_metadata["error"]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("LSASS dmup", "no rule is called LSASS dmup; did you mean LSASS dump?"),
+        ("lsass", "did you mean lsass.yml?"),
+        (ID.replace("5", "6"), f"did you mean {ID}?"),
+        ("MiniDump", "no rule is called MiniDump; words to look for need quotes"),
+        ("{CommandLine|contains: MiniDump", "is no YAML, see line 1, column"),
+        ("[MiniDump", "is no YAML, see line 1"),
+        ("title: x\ndetection:\n  s: {A: x\n  condition: s", "is no YAML, see line 4"),
+        ("rundll32\nMiniDump", "neither a rule nor a selection"),
+        ("4688", "no rule is called 4688"),
+    ],
+)
+@pytest.mark.parametrize("section", ["sigma", "query"])
+async def test_what_is_mistyped_is_no_word_to_look_for_and_no_miss(site, section, text, words):
+    site.write(start(CommandLine="whoami"))
+    result = await ask(site.detector(), detection_config={section: text})
+    assert (result.outcome, result.reason) == (Outcome.INCONCLUSIVE, Reason.QUERY_INVALID)
+    assert words in result.result_metadata["error"]
+    assert words in site.detector().rule_problem(text)
+
+
+@pytest.mark.parametrize("text", ['"MiniDump"', "'MiniDump'", "[MiniDump, x]", "*"])
+async def test_words_to_look_for_are_no_sigma_rule(site, text):
+    site.write(start())
+    assert (await ask(site.detector(), detection_config={"sigma": text})).reason is Reason.QUERY_INVALID
+    assert "words" in site.detector().rule_problem(text)
+
+
+async def test_a_rule_without_its_detection_is_no_selection(site):
+    site.write(start(CommandLine="whoami"))
+    config = {"sigma": {"title": "x", "logsource": CREATION, "detecton": {"s": ["x"], "condition": "s"}}}
+    assert (await ask(site.detector(), detection_config=config)).reason is Reason.NOT_CONVERTIBLE
 
 
 async def test_a_host_name_is_no_wildcard(site):
@@ -125,7 +165,7 @@ async def test_no_telemetry_and_a_source_that_reported_are_none(site):
 
 async def test_a_trace_without_a_hit_is_logged(site):
     site.write(start())
-    config = {"sigma": rule_text({"CommandLine": "other"}, logsource=CREATION), "telemetry": {"query": "comsvcs"}}
+    config = {"sigma": rule_text({"CommandLine": "other"}, logsource=CREATION), "telemetry": {"query": "'comsvcs'"}}
     result = await ask(site.detector(), detection_config=config)
     assert result.outcome is Outcome.LOGGED
     assert evidence_of(result).kind is EvidenceKind.EVENT

@@ -36,7 +36,7 @@ from checking_plugin_sigma.evaluate.actions import actions_of
 from checking_plugin_sigma.evidence import match_of, record_of
 from checking_plugin_sigma.rules.cache import RuleCache
 from checking_plugin_sigma.rules.model import Rule
-from checking_plugin_sigma.rules.question import Library
+from checking_plugin_sigma.rules.question import Library, is_words
 from checking_plugin_sigma.settings import SigmaConfig, SigmaSettings
 from checking_plugin_sigma.telemetry import Reported, Telemetry, shifted
 
@@ -121,12 +121,15 @@ class SigmaDetector(SearchDetector):
 
     def convert(self, sigma: str | dict[str, Any]) -> str:
         """See ``SearchDetector``: a rule is a query as it stands."""
-        return sigma if isinstance(sigma, str) else yaml.safe_dump(sigma, allow_unicode=True, sort_keys=False)
+        text = sigma if isinstance(sigma, str) else yaml.safe_dump(sigma, allow_unicode=True, sort_keys=False)
+        if is_words(text):
+            raise QueryInvalidError("sigma names a rule or holds one; words to look for belong in rule: {query: ...}")
+        return text
 
     def rule_problem(self, sigma: str | dict[str, Any]) -> str | None:
         """See ``KnowsRules``."""
         try:
-            self._library.meant(sigma)
+            self._library.meant(self.convert(sigma))
         except CheckingError as error:
             return str(error)
         return None
