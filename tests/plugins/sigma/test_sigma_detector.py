@@ -156,6 +156,28 @@ async def test_a_rule_that_had_nothing_to_look_at_has_not_been_silent(site, even
     assert (result.outcome, result.reason, result.detected) == (Outcome.INCONCLUSIVE, reason, None)
 
 
+async def test_a_rule_that_had_nothing_to_look_at_is_unknown_though_another_question_is_answered_yes(site):
+    site.write(start(EventID=11, TargetFilename="out.dmp"))
+    config = {"sigma": "lsass.yml", "telemetry": {"query": "{TargetFilename: out.dmp}"}}
+    result = await ask(site.detector(), detection_config=config)
+    assert (result.outcome, result.reason) == (Outcome.INCONCLUSIVE, Reason.NO_TELEMETRY)
+    assert (result.rule, result.telemetry, result.detected, result.final) == (Answer.UNKNOWN, Answer.YES, None, False)
+
+
+async def test_a_question_that_could_be_answered_no_spoils_no_yes(site):
+    site.write(start())
+    config = {"sigma": "lsass.yml", "telemetry": {"query": rule_text({"A": "x"}, logsource={"product": "aws"})}}
+    result = await ask(site.detector(), detection_config=config)
+    assert (result.outcome, result.rule, result.telemetry) == (Outcome.MATCHED, Answer.YES, Answer.UNKNOWN)
+
+
+async def test_a_log_source_that_has_stopped_proves_no_miss_though_others_go_on(site):
+    site.write(start(-3 * 86_400, CommandLine="whoami"), start(EventID=11, TargetFilename="x"))
+    result = await ask(site.detector(), detection_config={"sigma": "lsass.yml", "alive": {"query": "*"}})
+    assert (result.outcome, result.reason) == (Outcome.INCONCLUSIVE, Reason.SOURCE_SILENT)
+    assert (result.rule, result.alive) == (Answer.UNKNOWN, Answer.YES)
+
+
 async def test_no_telemetry_and_a_source_that_reported_are_none(site):
     site.write(start(CommandLine="whoami"))
     config = {"sigma": "lsass.yml", "telemetry": {"query": "{CommandLine|contains: comsvcs}"}, "alive": {"query": "*"}}

@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from functools import partial
 from typing import Any, TypeVar
 
 import msgspec
@@ -85,19 +86,22 @@ class SigmaDetector(SearchDetector):
         return Health(ok=True, detail=detail)
 
     async def detect(self, task: DetectionTask) -> Finding:
-        """See ``BaseWorker``. A rule that had nothing to look at was not silent: that proves nothing."""
+        """See ``BaseWorker``. A rule that had nothing to look at was not silent, whatever another question found."""
         task = self._dated(task)
         found = await super().detect(task)
-        hits = Answer.YES in (found.rule, found.telemetry)
-        if hits or Answer.NO not in (found.rule, found.telemetry):
+        silent = [ask for ask in _EVALUATED if getattr(found, ask) is Answer.NO]
+        if not silent:
             return found
         subject = await self._subject(task)
-        silences = await self._run(self._silences, subject)
+        silences = await self._run(partial(self._silences, silent), subject)
         if not silences:
             return found
+        unknown: dict[str, Any] = dict.fromkeys(silences, Answer.UNKNOWN)
         words = tuple(f"{ask}: {_WORDS[reason]}" for ask, reason in silences.items())
         reason = next(iter(silences.values()))
-        return msgspec.structs.replace(found, complete=False, reason=reason, warnings=(*found.warnings, *words))
+        return msgspec.structs.replace(
+            found, complete=False, reason=reason, warnings=(*found.warnings, *words), **unknown
+        )
 
     def _dated(self, task: DetectionTask) -> DetectionTask:
         """A replayed recording is dated by the execution, so that no other execution may share an answer about it."""
@@ -180,16 +184,15 @@ class SigmaDetector(SearchDetector):
         first = self._telemetry.reported(None, _files(config)).first if onto else None
         return onto - first if onto is not None and first is not None else None
 
-    def _silences(self, subject: Subject) -> dict[Ask, Reason]:
-        """For each question why its rules could not have hit anything, if they could not."""
+    def _silences(self, asked: Sequence[Ask], subject: Subject) -> dict[Ask, Reason]:
+        """Of these questions those whose rules could not have hit anything, and why."""
         reported = self._telemetry.reported(subject.identity.host, _files(subject.config))
         window = shifted(subject.windows.accepted, self._shift(subject.config) or timedelta(0))
         found: dict[Ask, Reason] = {}
-        for ask in (Ask.RULE, Ask.TELEMETRY):
-            if ask in subject.config.asks:
-                query = subject.request(ask, self, 1).query
-                reason = _silence(reported, self._asked(query)[0], window)
-                found |= {ask: reason} if reason else {}
+        for ask in asked:
+            query = subject.request(ask, self, 1).query
+            reason = _silence(reported, self._asked(query)[0], window)
+            found |= {ask: reason} if reason else {}
         return found
 
 
@@ -201,10 +204,11 @@ def _replayed(shift: timedelta | None) -> str:
     return "" if shift is None else f", recorded {timedelta(seconds=round(shift.total_seconds()))} earlier"
 
 
+_EVALUATED = (Ask.RULE, Ask.TELEMETRY)
 _WILDCARD = re.compile(r"[*?\\]")
 _WORDS = {
     Reason.NO_TELEMETRY: "there is no event of the rule's log source from this host, so the rule says nothing",
-    Reason.SOURCE_SILENT: "there is no event of any kind from this host at a known time in the window",
+    Reason.SOURCE_SILENT: "the rule's log source has no event from this host at a known time in the window",
 }
 
 
@@ -216,6 +220,7 @@ def _literal(text: str) -> str:
 
 def _silence(reported: Reported, rules: Sequence[Rule], window: Window) -> Reason | None:
     """Why no hit proves nothing: the rule had nothing to look at."""
-    if not reported.serves(rules):
+    logsources = {rule.logsource for rule in rules}
+    if not reported.serves(logsources):
         return Reason.NO_TELEMETRY
-    return None if reported.covers(window) else Reason.SOURCE_SILENT
+    return None if reported.covers(logsources, window) else Reason.SOURCE_SILENT

@@ -8,7 +8,7 @@ that reported such events, at a time when it reported at all.
 from __future__ import annotations
 
 import threading
-from collections import Counter, OrderedDict
+from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta, tzinfo
 from fnmatch import fnmatchcase
@@ -35,47 +35,62 @@ _MOST_QUESTIONS = 64
 _MOST_HITS = 100_000
 
 
-class Reported:
-    """What a host, or several together, reported.
+class _Times:
+    """When events were reported: by times that are trusted, and by those of collectors."""
 
-    ``slots`` and ``first`` are by trusted times; ``collected`` and ``first_collected`` by those of collectors.
+    def __init__(self) -> None:
+        self.known: set[int] = set()
+        self.collected: set[int] = set()
+
+    def within(self, window: Window) -> bool:
+        """Whether any event has a trusted time in a window."""
+        first, last = _slot(window.start), _slot(window.end)
+        if last - first > len(self.known):
+            return any(first <= slot <= last for slot in self.known)
+        return any(slot in self.known for slot in range(first, last + 1))
+
+
+class Reported:
+    """What a host, or several together, reported of each log source, and when: one may stop while others go on.
+
+    ``first`` is by trusted times, ``first_collected`` by those of collectors.
     """
 
     def __init__(self) -> None:
-        self.routes: Counter[Route] = Counter()
-        self.slots: set[int] = set()
-        self.collected: set[int] = set()
+        self.times: dict[Route, _Times] = {}
         self.first: datetime | None = None
         self.first_collected: datetime | None = None
 
-    def serves(self, rules: Iterable[Rule]) -> bool:
-        """Whether there is anything that one of the rules is about."""
-        wanted = {rule.logsource for rule in rules}
-        return any(route.serves(source) for route in self.routes for source in wanted)
+    def serves(self, wanted: Iterable[Logsource]) -> bool:
+        """Whether there is anything of one of these log sources."""
+        return any(route.serves(source) for route in self.times for source in wanted)
 
-    def covers(self, window: Window) -> bool:
-        """Whether anything was reported within a window."""
-        first, last = _slot(window.start), _slot(window.end)
-        if last - first > len(self.slots):
-            return any(first <= slot <= last for slot in self.slots)
-        return any(slot in self.slots for slot in range(first, last + 1))
+    def covers(self, wanted: Iterable[Logsource], window: Window) -> bool:
+        """Whether anything of one of these log sources was reported within a window."""
+        return any(
+            any(route.serves(source) for source in wanted) and times.within(window)
+            for route, times in self.times.items()
+        )
 
     def add(self, other: Reported, *, trusting: bool) -> None:
         """Take in what another one reported, with the times of its collector or without."""
-        self.routes += other.routes
-        self.slots |= other.slots | (other.collected if trusting else set())
-        times = (self.first, other.first, other.first_collected if trusting else None)
-        self.first = min((moment for moment in times if moment), default=None)
+        for route, times in other.times.items():
+            own = self.times.setdefault(route, _Times())
+            own.known |= times.known | (times.collected if trusting else set())
+        firsts = (self.first, other.first, other.first_collected if trusting else None)
+        self.first = min((moment for moment in firsts if moment), default=None)
 
     def count(self, event: Event, zone: tzinfo | None) -> None:
         """One more event."""
-        self.routes[event.route] += 1
+        times = self.times.get(event.route)
+        if times is None:
+            times = self.times[event.route] = _Times()
         moment = utc_of(event.fields)
         if moment is not None:
-            self.slots.add(_slot(moment))
+            times.known.add(_slot(moment))
             self.first = min(self.first or moment, moment)
         elif (moment := collected_of(event.fields, zone)) is not None:
-            self.collected.add(_slot(moment))
+            times.collected.add(_slot(moment))
             self.first_collected = min(self.first_collected or moment, moment)
 
 
