@@ -302,6 +302,27 @@ async def test_what_could_not_be_read_is_said(site):
     assert result.result_metadata["warnings"] == ["log.jsonl: 1 records cannot be read"]
 
 
+@pytest.mark.parametrize("line", ['{"Channel": "Secur', "[{}]"])
+async def test_a_record_that_cannot_be_read_may_be_the_one_that_is_wanted(site, line):
+    site.write(start(CommandLine="whoami"))
+    with site.log.open("a") as file:
+        file.write(f"{line}\n")
+    result = await ask(site.detector())
+    assert (result.outcome, result.reason, result.rule) == (
+        Outcome.INCONCLUSIVE,
+        Reason.BACKEND_PARTIAL_ANSWER,
+        Answer.UNKNOWN,
+    )
+
+
+async def test_a_record_that_cannot_be_read_matters_only_where_its_file_is_asked(site, tmp_path):
+    (tmp_path / "other.jsonl").write_text("nonsense\n")
+    site.write(start(CommandLine="whoami"))
+    both = (str(site.log), str(tmp_path / "other.jsonl"))
+    result = await ask(site.detector(events=both), detection_config={"sigma": "lsass.yml", "files": "log*"})
+    assert (result.outcome, result.result_metadata.get("warnings")) == (Outcome.NO_ALERT, None)
+
+
 async def test_an_alert_is_nothing_that_a_rule_of_ours_can_raise(site):
     result = await ask(site.detector(), detection_config={"alert": {"rule": "LSASS dump"}})
     assert (result.outcome, result.reason) == (Outcome.NOT_APPLICABLE, Reason.CAPABILITY_MISSING)

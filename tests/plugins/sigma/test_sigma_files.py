@@ -21,6 +21,7 @@ from checking_plugin_sigma.events.source import files_of, said_for
 
 from .rules_and_events import a_rule
 
+SYSMON = "Microsoft-Windows-Sysmon/Operational"
 RECORDS = [{"Channel": "Security", "EventID": 4688, "A": str(number)} for number in range(3)]
 LINES = b"".join(json.dumps(record).encode() + b"\n" for record in RECORDS)
 
@@ -70,7 +71,24 @@ def test_what_cannot_be_read_is_counted(tmp_path):
     (tmp_path / "x.jsonl").write_bytes(b'{"A": 1}\nnonsense\n\n[1]\n{"A": \n{"A": 2}\n')
     scanner = Scanner([a_rule({"A": "*"}, logsource={"category": "any"})])
     list(scanner.scan(tmp_path / "x.jsonl"))
-    assert (scanner.events, scanner.unreadable) == (2, {"x.jsonl": 3})
+    assert (scanner.events, scanner.unreadable) == (2, {tmp_path / "x.jsonl": 3})
+
+
+def test_files_of_one_name_are_counted_apart(tmp_path):
+    scanner = Scanner([a_rule({"A": "*"})])
+    for name in ("broken", "whole"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "x.jsonl").write_text("nonsense\n" if name == "broken" else "{}\n")
+        list(scanner.scan(tmp_path / name / "x.jsonl"))
+    assert scanner.unreadable == {tmp_path / "broken" / "x.jsonl": 1}
+
+
+def test_a_record_that_is_nested_too_deep_is_counted_and_no_others_are_lost(tmp_path):
+    deep = b"[" * 20_000
+    (tmp_path / "x.jsonl").write_bytes(b'{"A": 1}\n{"B": ' + deep + b'\n{"A": 2}\n' + b'{"B": ' + deep)
+    reader = Reader(tmp_path / "x.jsonl")
+    assert sum(len(events) for events in events_of(reader, None, None)) == 2
+    assert reader.unreadable == 1
 
 
 def test_an_array_that_is_cut_off_is_counted(tmp_path):
@@ -257,6 +275,21 @@ def test_events_of_other_ids_are_left_out_before_they_are_decoded(tmp_path):
     scanner = Scanner([rule])
     list(scanner.scan(tmp_path / "x.jsonl"))
     assert (scanner.events, scanner.left_out) == (3, 3)
+
+
+@pytest.mark.parametrize(
+    ("event", "named"),
+    [
+        ({"EventID": 7, "A": "x"}, {"*": Logsource("windows", "process_termination")}),
+        ({"EventID": 7, "A": "x", "logsource": {"product": "windows", "category": "process_termination"}}, {}),
+        ({"log_name": SYSMON, "event_id": 5, "event_data": {"EventID": 7, "A": "x"}}, {}),
+    ],
+    ids=["by the setting", "by the event", "under another key"],
+)
+def test_an_event_that_is_told_otherwise_than_by_its_id_is_not_left_out_for_it(event, named, tmp_path):
+    rule = a_rule({"A": "x"}, logsource={"product": "windows", "category": "process_termination"})
+    (tmp_path / "x.jsonl").write_bytes(msgspec.json.encode(event))
+    assert len(list(Scanner([rule], logsources=named).scan(tmp_path / "x.jsonl"))) == 1
 
 
 def test_small_files_that_are_evaluated_together_keep_their_hits_apart(tmp_path):

@@ -163,11 +163,12 @@ class SigmaDetector(SearchDetector):
             for action in found
             if (moment := self._telemetry.moment(action[0])) is None or window.holds(moment)
         ]
+        problems = self._telemetry.problems(rules, files)
         return SearchAnswer(
             records=records,
-            complete=len(records) <= request.limit,
+            complete=len(records) <= request.limit and not problems,
             query_sent=f"Sigma over {len(self._telemetry.files(files))} files{_replayed(shift)}: {words}",
-            messages=tuple(self._telemetry.problems(rules)),
+            messages=tuple(problems),
         )
 
     def _asked(self, query: str | None) -> tuple[Sequence[Rule], str]:

@@ -185,10 +185,10 @@ class Telemetry:
                     found.add(one, trusting=path not in self._contradicted)
         return found
 
-    def problems(self, rules: Sequence[Rule]) -> list[str]:
-        """What could not be read when some rules were asked, in words."""
-        unreadable = self._question(rules).scanner.unreadable
-        return [f"{name}: {count} records cannot be read" for name, count in unreadable.items()]
+    def problems(self, rules: Sequence[Rule], only: str | None = None) -> list[str]:
+        """What could not be read of the files of these names when some rules were asked, in words."""
+        files, unreadable = set(self.files(only)), self._question(rules).scanner.unreadable
+        return [f"{path.name}: {count} records cannot be read" for path, count in unreadable.items() if path in files]
 
     def _question(self, rules: Sequence[Rule]) -> _Question:
         key = tuple(f"{rule.id} {rule.digest}" for rule in rules)

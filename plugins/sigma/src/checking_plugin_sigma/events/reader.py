@@ -158,7 +158,7 @@ def _is_whole(text: bytes) -> bool:
     """Whether a last line without a line break is nevertheless complete."""
     try:
         msgspec.json.decode(text)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, RecursionError):
         return False
     return True
 
