@@ -207,6 +207,23 @@ async def test_a_hit_elsewhere_or_at_another_time_is_a_near_miss(site, event, re
     assert (result.outcome, [miss.reason for miss in result.parsed_results.near_misses]) == (Outcome.NO_ALERT, [reason])
 
 
+WILD = ["0001-01-01T00:00:00+12:00", "9999-12-31T23:59:59-12:00", "1601-01-01T00:00:00Z", "9999-12-31 23:59:59"]
+
+
+@pytest.mark.parametrize("event", [*({"UtcTime": time} for time in WILD), {"__REALTIME_TIMESTAMP": "9" * 30}])
+@pytest.mark.parametrize("replay", [True, False])
+async def test_one_event_of_a_wild_time_spoils_no_other(site, event, replay):
+    site.write(start(), start(CommandLine="whoami", ProcessId=1) | event, {"Computer": "ws01"} | event)
+    assert (await ask(site.detector(replay=replay))).outcome is Outcome.MATCHED
+
+
+@pytest.mark.parametrize("time", WILD)
+async def test_a_hit_of_a_wild_time_is_one_of_unknown_time(site, time):
+    site.write(start(CommandLine="whoami", ProcessId=1), start(UtcTime=time))
+    result = await ask(site.detector())
+    assert (result.outcome, result.reason) == (Outcome.INCONCLUSIVE, Reason.ALERT_FIELDS_INCOMPLETE)
+
+
 async def test_an_event_of_unknown_time_is_neither_dropped_nor_accepted(site):
     unknown = start(UtcTime=None, EventTime=STARTED.replace(tzinfo=None).isoformat(sep=" "))
     site.write(start(CommandLine="whoami", ProcessId=1), unknown)
@@ -313,6 +330,15 @@ async def test_a_record_that_cannot_be_read_may_be_the_one_that_is_wanted(site, 
         Reason.BACKEND_PARTIAL_ANSWER,
         Answer.UNKNOWN,
     )
+
+
+async def test_a_record_that_is_not_written_to_its_end_may_be_the_one_that_is_wanted(site):
+    site.write(start(CommandLine="whoami"))
+    with site.log.open("a") as file:
+        file.write('{"Channel": "Secur')
+    result = await ask(site.detector())
+    assert (result.outcome, result.final) == (Outcome.INCONCLUSIVE, False)
+    assert result.result_metadata["warnings"] == ["log.jsonl: 1 records are not written to their end"]
 
 
 async def test_a_record_that_cannot_be_read_matters_only_where_its_file_is_asked(site, tmp_path):

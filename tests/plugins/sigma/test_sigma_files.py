@@ -243,6 +243,79 @@ def test_a_process_start_that_is_half_written_waits_for_the_rest(tmp_path):
     assert list(scanner.scan(path)) == []
 
 
+LINUX = {"product": "linux", "category": "process_creation"}
+HEAD = "node=web1 type={} msg=audit(1603000000.123:7): "
+CALL = HEAD.format("SYSCALL") + 'syscall=59 success=yes a0=10 pid=11 exe="/bin/sh"\n'
+EXECVE, END = HEAD.format("EXECVE"), HEAD.format("PROCTITLE") + "proctitle=7368\n"
+
+
+def in_hex(text: str) -> str:
+    return text.encode().hex().upper()
+
+
+@pytest.mark.parametrize(
+    ("records", "command"),
+    [
+        (
+            [f'argc=3 a0="sh" a1="-c" a2_len=20 a2[0]={in_hex("evil ")}C3 a2[1]=A4{in_hex(" evil")}'],
+            "sh -c evil ä evil",
+        ),
+        (['argc=3 a0="sh" a1="-c" a2_len=8 a2[0]="evil" a2[1]=" evil"'], "sh -c evil evil"),
+        (['argc=3 a0="sh" a1="-c"', 'a2="evil evil"'], "sh -c evil evil"),
+        (['argc=3 a0="sh" a1="-c" a2_len=8 a2[0]="evil"', 'a2[1]=" evil"'], "sh -c evil evil"),
+        (["argc=12 " + " ".join(f'a{place}="{place}"' for place in range(12))], "0 1 2 3 4 5 6 7 8 9 10 11"),
+        (['argc=2 a0="sh" a1=41'], "sh A"),
+    ],
+    ids=["long in hex", "long", "two records", "long in two records", "many", "hex"],
+)
+def test_a_command_line_is_whole_however_auditd_divides_it(records, command, tmp_path):
+    path = tmp_path / "audit.log"
+    path.write_text(CALL + "".join(f"{EXECVE}{record}\n" for record in records) + END)
+    scanner = Scanner([a_rule({"CommandLine": command}, logsource=LINUX)])
+    assert [hit.event.text("Image") for hit in scanner.scan(path)] == ["/bin/sh"]
+    assert (scanner.unreadable, scanner.unfinished.total()) == ({}, 0)
+
+
+@pytest.mark.parametrize("record", ['argc=3 a0="sh" a1="evil"', 'argc=x a0="evil"', 'argc=99999999999 a0="evil"'])
+def test_a_process_start_of_which_a_part_is_missing_is_counted_and_shown_as_far_as_it_goes(record, tmp_path):
+    path = tmp_path / "audit.log"
+    path.write_text(CALL + EXECVE + record + "\n" + END)
+    scanner = Scanner([a_rule({"CommandLine|contains": "evil"}, logsource=LINUX)])
+    assert len(list(scanner.scan(path))) == 1
+    assert scanner.unreadable == {path: 1}
+
+
+def test_the_arguments_of_a_call_are_numbers_and_no_text_in_hex(tmp_path):
+    (tmp_path / "audit.log").write_text(CALL)
+    rule = a_rule({"type": "SYSCALL", "a0": 10}, logsource={"product": "linux", "service": "auditd"})
+    assert len(list(Scanner([rule]).scan(tmp_path / "audit.log"))) == 1
+
+
+@pytest.mark.parametrize(
+    ("begun", "rest"),
+    [
+        ('{"A": "x"}\n{"A": ', '"x"}\n'),
+        (CALL, EXECVE + 'argc=1 a0="x"\n'),
+        (CALL + EXECVE + 'argc=2 a0="x"\n', EXECVE + 'a1="y"\n'),
+    ],
+    ids=["line", "call", "arguments"],
+)
+def test_what_is_not_written_to_its_end_is_counted_until_it_is(begun, rest, tmp_path):
+    path, scanner = tmp_path / "some.log", Scanner([a_rule({"A": "*"})])
+    for text, count in ((begun, 1), ("", 1), (rest, 0)):
+        with path.open("a") as file:
+            file.write(text)
+        list(scanner.scan(path))
+        assert (scanner.unfinished[path], scanner.unreadable[path]) == (count, 0)
+
+
+def test_what_a_packed_log_of_auditd_ends_within_is_counted_as_unreadable(tmp_path):
+    (tmp_path / "audit.log.gz").write_bytes(gzip.compress((CALL + EXECVE + 'argc=2 a0="x"\nnonsense\n').encode()))
+    scanner = Scanner([a_rule({"A": "*"})])
+    list(scanner.scan(tmp_path / "audit.log.gz"))
+    assert scanner.unreadable.total() == 2
+
+
 def test_paths_folders_and_patterns_name_files_once(tmp_path):
     for name in ("a.jsonl", "b.jsonl", "deep/c.log", ".hidden"):
         (tmp_path / name).parent.mkdir(exist_ok=True)

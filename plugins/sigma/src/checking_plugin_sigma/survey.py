@@ -96,7 +96,7 @@ def survey(
     return Survey(
         files=len(files),
         events=scanner.events + scanner.left_out,
-        unreadable=scanner.unreadable.total(),
+        unreadable=scanner.unreadable.total() + scanner.unfinished.total(),
         given=rules.given,
         evaluated=len(asked) - len(silent),
         left_out=len(rules.rules) - len(asked),

@@ -187,8 +187,14 @@ class Telemetry:
 
     def problems(self, rules: Sequence[Rule], only: str | None = None) -> list[str]:
         """What could not be read of the files of these names when some rules were asked, in words."""
-        files, unreadable = set(self.files(only)), self._question(rules).scanner.unreadable
-        return [f"{path.name}: {count} records cannot be read" for path, count in unreadable.items() if path in files]
+        scanner = self._question(rules).scanner
+        told = (scanner.unreadable, "cannot be read"), (scanner.unfinished, "are not written to their end")
+        return [
+            f"{path.name}: {counted[path]} records {problem}"
+            for path in self.files(only)
+            for counted, problem in told
+            if counted[path]
+        ]
 
     def _question(self, rules: Sequence[Rule]) -> _Question:
         key = tuple(f"{rule.id} {rule.digest}" for rule in rules)

@@ -51,6 +51,7 @@ class Scanner:
         left_out: how many cannot, which could be told before they were decoded.
         routes: how many of them there were of each log source.
         unreadable: files with records that could not be decoded, and how many.
+        unfinished: files with records at their end that are not written to theirs, and how many.
     """
 
     def __init__(
@@ -63,6 +64,7 @@ class Scanner:
         self.rules = rules
         self.events = self.left_out = 0
         self.unreadable: Counter[Path] = Counter()
+        self.unfinished: Counter[Path] = Counter()
         self.routes: Counter[Route] = Counter()
         self._logsources = logsources or {}
         self._event_ids = event_ids_of(rule.logsource for rule in rules)
@@ -113,6 +115,8 @@ class Scanner:
             self.unreadable.pop(reader.path, None)
         if reader.unreadable:
             self.unreadable[reader.path] += reader.unreadable
+        if not reader.unchanged:
+            self.unfinished[reader.path] = reader.unfinished
 
     def _evaluated(self, batch: Sequence[tuple[Path, list[Event]]]) -> Iterator[Hit]:
         events = [event for _, some in batch for event in some]

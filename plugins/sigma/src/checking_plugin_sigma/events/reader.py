@@ -54,7 +54,8 @@ class Reader:
         mark: how far it is read now; right when the iteration has ended.
         anew: it is read from its beginning: another file has this name now, or it can only be read whole.
         unchanged: there is nothing to read.
-        unreadable: records that could not be decoded.
+        unreadable: records that could not be decoded, or of which a part is missing.
+        unfinished: records at its end that are not written to theirs.
         left_out: records that nobody asked for, which were not decoded.
 
     Raises:
@@ -63,7 +64,7 @@ class Reader:
 
     def __init__(self, path: Path, mark: Mark | None = None) -> None:
         self.path = path
-        self.unreadable = self.left_out = 0
+        self.unreadable = self.unfinished = self.left_out = 0
         try:
             self._file: IO[bytes] = path.open("rb")
         except OSError as error:
@@ -114,7 +115,9 @@ class Reader:
         elif start.lstrip().startswith(b"["):
             yield from self._counted(array_records(file))
         elif start.startswith(_AUDIT):
-            yield from _audit(AuditRecords(), enumerate(file, 1))
+            audit = AuditRecords()
+            yield from _audit(audit, enumerate(file, 1))
+            self.unreadable += audit.unreadable + audit.begun
         else:
             yield from _lines(file)
 
@@ -138,6 +141,8 @@ class Reader:
             audit = AuditRecords(self._unfinished)
             yield from _audit(audit, self._whole_lines(file))
             self.mark = msgspec.structs.replace(self.mark, unfinished=audit.unfinished)
+            self.unreadable += audit.unreadable
+            self.unfinished += audit.begun
             return
         for number, line in self._whole_lines(file):
             if not line.isspace():
@@ -147,6 +152,7 @@ class Reader:
         line, offset = self._line, self._offset
         for text in file:
             if not text.endswith(b"\n") and not _is_whole(text):
+                self.unfinished += 1
                 break
             line += 1
             offset += len(text)
