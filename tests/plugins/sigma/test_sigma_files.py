@@ -167,6 +167,18 @@ def test_a_file_that_was_rotated_or_cut_is_read_anew(tmp_path):
     assert log.read() == [(1, "5")]
 
 
+@pytest.mark.parametrize("more", [1, 2, 500])
+def test_a_file_that_was_emptied_in_place_and_has_grown_past_its_mark_is_read_anew(more, tmp_path):
+    log = Growing(tmp_path / "x.jsonl")
+    log.write('{"A": 1}\n{"A": 2}\n')
+    log.read()
+    log.path.write_text("".join(f'{{"A": {number}}}\n' for number in range(3, 4 + more)))
+    found = [(number - 2, str(number)) for number in range(3, 4 + more)]
+    assert (log.read(), log.anew) == (found, True)
+    log.write('{"A": 0}\n')
+    assert (log.read(), log.anew) == ([(more + 2, "0")], False)
+
+
 def test_a_packed_file_is_read_anew_only_when_it_changed(tmp_path):
     log = Growing(tmp_path / "x.gz")
     log.path.write_bytes(gzip.compress(LINES))

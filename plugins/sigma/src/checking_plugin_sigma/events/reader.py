@@ -7,6 +7,7 @@ Nothing is ever held whole but one record, so that memory does not depend on the
 from __future__ import annotations
 
 import gzip
+import hashlib
 import os
 import zipfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -23,16 +24,22 @@ __all__ = ["Mark", "Reader", "Record"]
 
 _GZIP, _ZIP, _EVTX = b"\x1f\x8b", b"PK\x03\x04", b"ElfFile\0"
 _AUDIT = (b"type=", b"node=")
+_BEGINNING = 1024
 
 
 class Mark(msgspec.Struct, frozen=True):
-    """How far a file was read, what to read again with what follows, and how to tell that it is still the same one."""
+    """How far a file was read, what to read again with what follows, and how to tell that it is still the same one.
+
+    ``digest`` is that of the first ``length`` bytes: a log may be emptied in place, and grow past where it ended.
+    """
 
     inode: int = 0
     offset: int = 0
     line: int = 0
     changed: int = 0
     unfinished: tuple[tuple[int, bytes], ...] = ()
+    length: int = 0
+    digest: bytes = b""
 
 
 class Record(NamedTuple):
@@ -71,14 +78,26 @@ class Reader:
             raise BackendUnreachableError(f"{path.name} cannot be read: {error.strerror}") from error
         state = os.fstat(self._file.fileno())
         self.size = state.st_size
-        self._start = self._file.read(len(_EVTX))
+        self._start = self._file.read(_BEGINNING)
         self._grows = not self._start.startswith((_GZIP, _ZIP, _EVTX, b"[")) and bool(self._start)
-        known = mark if mark is not None and mark.inode == state.st_ino else None
+        known = mark if mark is not None and self._is_of(mark, state.st_ino) else None
         self.unchanged = known is not None and known.offset == self.size and known.changed == state.st_mtime_ns
         self.anew = known is None or not (self.unchanged or (self._grows and known.offset <= self.size))
         begin = known if known is not None and not self.anew else Mark()
         self._line, self._offset, self._unfinished = begin.line, begin.offset, begin.unfinished
-        self.mark = Mark(state.st_ino, self.size, begin.line, state.st_mtime_ns, begin.unfinished)
+        self.mark = Mark(
+            inode=state.st_ino,
+            offset=self.size,
+            line=begin.line,
+            changed=state.st_mtime_ns,
+            unfinished=begin.unfinished,
+            length=len(self._start),
+            digest=_digest(self._start),
+        )
+
+    def _is_of(self, mark: Mark, inode: int) -> bool:
+        """Whether a mark was made in this very text, as far as it had been written then."""
+        return mark.inode == inode and mark.digest == _digest(self._start[: mark.length])
 
     def __enter__(self) -> Self:
         return self
@@ -157,7 +176,11 @@ class Reader:
             line += 1
             offset += len(text)
             yield line, text
-        self.mark = Mark(self.mark.inode, offset, line, self.mark.changed)
+        self.mark = msgspec.structs.replace(self.mark, offset=offset, line=line, unfinished=())
+
+
+def _digest(text: bytes) -> bytes:
+    return hashlib.blake2b(text, digest_size=16).digest()
 
 
 def _is_whole(text: bytes) -> bool:
