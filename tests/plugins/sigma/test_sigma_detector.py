@@ -256,6 +256,15 @@ async def test_security_without_a_known_time_belongs_to_the_start_that_sysmon_da
     assert (record.event_at, record.fields["sigma"]["line"]) == (STARTED, 2)
 
 
+async def test_a_start_that_only_a_collector_dates_belongs_to_no_start_of_another_day(site):
+    security = start(
+        UtcTime=None, Channel=SECURITY, EventID=4688, NewProcessName=start()["Image"], NewProcessId="0x1092"
+    )
+    site.write(start(-86_400), security | {"EventTime": STARTED.replace(tzinfo=None).isoformat(sep=" ")})
+    record = evidence_of(await ask(site.detector(time_zone="UTC")))
+    assert (record.event_at, record.fields["sigma"]["line"]) == (STARTED, 2)
+
+
 async def test_the_times_of_a_collector_that_its_file_contradicts_are_unknown(site):
     wrong = STARTED.isoformat()  # what it calls UTC is four hours off, as the event of Sysmon shows
     lying = start(4 * 3600, EventID=3, **{"@timestamp": wrong})
@@ -276,6 +285,18 @@ async def test_what_is_written_after_a_look_is_seen_by_the_next(site):
         [False, Outcome.INCONCLUSIVE],
         [True, Outcome.MATCHED],
     )
+
+
+async def test_what_is_written_into_a_file_that_was_emptied_is_seen_by_the_next_look(site):
+    site.write(start(-5, CommandLine="whoami", ProcessId=1), start(-4, CommandLine="whoami", ProcessId=2))
+    detector = site.detector()
+    detector.share_for = 0.0
+    await run_task(detector, a_task(detection_config={"sigma": "lsass.yml"}, deadline_passed=False), WORKER)
+    site.log.write_text("")
+    site.write(start(), *(start(number, CommandLine="whoami", ProcessId=1) for number in range(5)))
+    second = await run_task(detector, a_task(detection_config={"sigma": "lsass.yml"}, look=2), WORKER)
+    await detector.close()
+    assert second.outcome is Outcome.MATCHED
 
 
 async def test_without_a_question_the_whole_folder_is_observed(site):

@@ -157,7 +157,7 @@ class SigmaDetector(SearchDetector):
         files = _files(request.config)
         shift = self._shift(request.config)
         window = shifted(request.window, shift or timedelta(0))
-        found = actions_of(self._telemetry.hits(rules, files))
+        found = actions_of(self._telemetry.hits(rules, files), self._telemetry.moment)
         records = [
             record_of(action, request.ask, moment, shift)
             for action in found
