@@ -145,6 +145,7 @@ async def test_a_proven_no_needs_events_of_the_rules_log_source(site):
     [
         ({"EventID": 3}, Reason.NO_TELEMETRY),
         ({"Computer": "other"}, Reason.NO_TELEMETRY),
+        ({"Computer": None, "CommandLine": "whoami"}, Reason.NO_TELEMETRY),
         ({"CommandLine": "whoami", "UtcTime": "2019-01-01 00:00:00"}, Reason.SOURCE_SILENT),
         ({"CommandLine": "whoami", "UtcTime": None}, Reason.SOURCE_SILENT),
     ],

@@ -25,21 +25,20 @@ from checking_core import (
     Health,
     Match,
     QueryInvalidError,
-    Reason,
     SearchAnswer,
     SearchDetector,
     SearchRequest,
 )
 from checking_core.errors import ConfigurationError
-from checking_core.matching.window import Window
 from checking_core.plugin.subject import Subject
 from checking_plugin_sigma.evaluate.actions import actions_of
 from checking_plugin_sigma.evidence import match_of, record_of
 from checking_plugin_sigma.rules.cache import RuleCache
-from checking_plugin_sigma.rules.model import Rule
+from checking_plugin_sigma.rules.model import RuleSet
 from checking_plugin_sigma.rules.question import Library, is_words
 from checking_plugin_sigma.settings import SigmaConfig, SigmaSettings
-from checking_plugin_sigma.telemetry import Reported, Telemetry, shifted
+from checking_plugin_sigma.silence import Silence, silence_of
+from checking_plugin_sigma.telemetry import Telemetry, shifted
 
 __all__ = ["SigmaDetector"]
 
@@ -97,8 +96,8 @@ class SigmaDetector(SearchDetector):
         if not silences:
             return found
         unknown: dict[str, Any] = dict.fromkeys(silences, Answer.UNKNOWN)
-        words = tuple(f"{ask}: {_WORDS[reason]}" for ask, reason in silences.items())
-        reason = next(iter(silences.values()))
+        words = tuple(f"{ask}: {silence.words}" for ask, silence in silences.items())
+        reason = next(iter(silences.values())).reason
         return msgspec.structs.replace(
             found, complete=False, reason=reason, warnings=(*found.warnings, *words), **unknown
         )
@@ -153,8 +152,8 @@ class SigmaDetector(SearchDetector):
             raise BackendUnreachableError(str(error)) from error
 
     def _evaluated(self, request: SearchRequest) -> SearchAnswer:
-        rules, words = self._asked(request.query)
-        files = _files(request.config)
+        asked, words = self._asked(request.query)
+        rules, files = asked.rules, _files(request.config)
         shift = self._shift(request.config)
         window = shifted(request.window, shift or timedelta(0))
         found = actions_of(self._telemetry.hits(rules, files), self._telemetry.moment)
@@ -171,13 +170,13 @@ class SigmaDetector(SearchDetector):
             messages=tuple(problems),
         )
 
-    def _asked(self, query: str | None) -> tuple[Sequence[Rule], str]:
+    def _asked(self, query: str | None) -> tuple[RuleSet, str]:
         """The rules of a question, and the question in words."""
+        found = self._library.all() if query is None else self._library.meant(query)
         if query is None:
-            found = self._library.all()
-            return found.rules, f"{len(found.rules)} rules, {len(found.refused)} refused"
-        rules = self._library.meant(query)
-        return rules, "; ".join(f"{rule.title} ({rule.about})" for rule in rules)
+            return found, f"{len(found.rules)} rules, {len(found.refused)} refused"
+        refused = f"; {len(found.refused)} refused" if found.refused else ""
+        return found, "; ".join(f"{rule.title} ({rule.about})" for rule in found.rules) + refused
 
     def _shift(self, config: DetectionConfig) -> timedelta | None:
         """From the first event of the recording to the moment that it is replayed onto."""
@@ -185,15 +184,15 @@ class SigmaDetector(SearchDetector):
         first = self._telemetry.reported(None, _files(config)).first if onto else None
         return onto - first if onto is not None and first is not None else None
 
-    def _silences(self, asked: Sequence[Ask], subject: Subject) -> dict[Ask, Reason]:
+    def _silences(self, asked: Sequence[Ask], subject: Subject) -> dict[Ask, Silence]:
         """Of these questions those whose rules could not have hit anything, and why."""
         reported = self._telemetry.reported(subject.identity.host, _files(subject.config))
         window = shifted(subject.windows.accepted, self._shift(subject.config) or timedelta(0))
-        found: dict[Ask, Reason] = {}
+        found: dict[Ask, Silence] = {}
         for ask in asked:
             query = subject.request(ask, self, 1).query
-            reason = _silence(reported, self._asked(query)[0], window)
-            found |= {ask: reason} if reason else {}
+            silence = silence_of(reported, self._asked(query)[0], window, observes=query is None)
+            found |= {ask: silence} if silence else {}
         return found
 
 
@@ -207,21 +206,9 @@ def _replayed(shift: timedelta | None) -> str:
 
 _EVALUATED = (Ask.RULE, Ask.TELEMETRY)
 _WILDCARD = re.compile(r"[*?\\]")
-_WORDS = {
-    Reason.NO_TELEMETRY: "there is no event of the rule's log source from this host, so the rule says nothing",
-    Reason.SOURCE_SILENT: "the rule's log source has no event from this host at a known time in the window",
-}
 
 
 def _literal(text: str) -> str:
     """A text as YAML reads it in any context: what is not plain is written as its number."""
     plain = (one if " " <= one <= "~" and one not in '"\\' else f"\\U{ord(one):08X}" for one in text)
     return f'"{"".join(plain)}"'
-
-
-def _silence(reported: Reported, rules: Sequence[Rule], window: Window) -> Reason | None:
-    """Why no hit proves nothing: the rule had nothing to look at."""
-    logsources = {rule.logsource for rule in rules}
-    if not reported.serves(logsources):
-        return Reason.NO_TELEMETRY
-    return None if reported.covers(logsources, window) else Reason.SOURCE_SILENT

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta, tzinfo
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -31,6 +31,7 @@ _SLOT = 60
 """Seconds: how finely it is remembered when a host reported."""
 _SAMPLE = 256
 """Events of a chunk whose times are compared."""
+_SYSTEMS = frozenset({"windows", "linux", "macos"})
 _MOST_QUESTIONS = 64
 _MOST_HITS = 100_000
 
@@ -61,16 +62,18 @@ class Reported:
         self.first: datetime | None = None
         self.first_collected: datetime | None = None
 
-    def serves(self, wanted: Iterable[Logsource]) -> bool:
-        """Whether there is anything of one of these log sources."""
-        return any(route.serves(source) for route in self.times for source in wanted)
+    def concerns(self, wanted: Logsource) -> bool:
+        """Whether a log source may be one of this host: not if it is of another operating system."""
+        own = {route.product for route in self.times} & _SYSTEMS
+        return not own or wanted.product not in _SYSTEMS - own
 
-    def covers(self, wanted: Iterable[Logsource], window: Window) -> bool:
-        """Whether anything of one of these log sources was reported within a window."""
-        return any(
-            any(route.serves(source) for source in wanted) and times.within(window)
-            for route, times in self.times.items()
-        )
+    def serves(self, wanted: Logsource) -> bool:
+        """Whether there is anything of a log source."""
+        return any(route.serves(wanted) for route in self.times)
+
+    def covers(self, wanted: Logsource, window: Window) -> bool:
+        """Whether anything of a log source was reported within a window."""
+        return any(route.serves(wanted) and times.within(window) for route, times in self.times.items())
 
     def add(self, other: Reported, *, trusting: bool) -> None:
         """Take in what another one reported, with the times of its collector or without."""
@@ -174,14 +177,17 @@ class Telemetry:
         return [hit for path, hits in question.hits.items() if path in kept for hit in hits]
 
     def reported(self, host: HostNames | None, only: str | None = None) -> Reported:
-        """What a host reported in the files of these names; all hosts together for ``None``."""
+        """What a host reported in the files of these names; all hosts together for ``None``.
+
+        An event that names no host, or none that can be told from it, is nobody's.
+        """
         files = self.files(only)
         for path in files:
             self._count(path)
         found = Reported()
         for path in self._reported if only is None else files:
             for name, one in self._reported[path].items():
-                if host is None or host.place_of((name,) if name else ()) is not Place.OTHER:
+                if host is None or host.place_of((name,)) in (Place.SAME, Place.ADDRESS):
                     found.add(one, trusting=path not in self._contradicted)
         return found
 

@@ -74,8 +74,19 @@ def _of_document(document: Any, source: str, digest: str, placeholders: Placehol
             problem = _one_line(error)
         except (ValueError, TypeError, AttributeError, KeyError, RecursionError) as error:
             problem = f"cannot be read: {_one_line(error) or type(error).__name__}"
-    title, name = _text(document.get("title")) or "", _text(document.get("id"))
-    return RuleSet(refused=(Refused(source=source, problem=problem, title=title, id=name),))
+    return RuleSet(refused=(_refused(document, source, problem),))
+
+
+def _refused(document: dict[Any, Any], source: str, problem: str) -> Refused:
+    """What is refused counts among the rules of its techniques all the same."""
+    tags = document.get("tags")
+    return Refused(
+        source=source,
+        problem=problem,
+        title=_text(document.get("title")) or "",
+        id=_text(document.get("id")),
+        tags=tuple(str(tag).lower() for tag in tags) if isinstance(tags, list) else (),
+    )
 
 
 def _of_collection(documents: list[Any], source: str, digest: str, placeholders: Placeholders) -> RuleSet:

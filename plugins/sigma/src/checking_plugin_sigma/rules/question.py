@@ -15,7 +15,7 @@ from checking_core.contracts.technique import current_technique, lineage_of
 from checking_core.errors import ConfigurationError, FatalDetectionError, QueryInvalidError
 from checking_plugin_sigma.rules.cache import RuleCache
 from checking_plugin_sigma.rules.load import load_rules, rules_of_text, stamp_of
-from checking_plugin_sigma.rules.model import ANY, Rule, RuleSet
+from checking_plugin_sigma.rules.model import ANY, Refused, Rule, RuleSet
 
 __all__ = ["Library", "is_words"]
 
@@ -55,8 +55,8 @@ class Library:
             self._kept = (stamp, load_rules(self._folder, cache=self._cache, placeholders=self._placeholders))
         return self._kept[1]
 
-    def meant(self, question: str) -> Sequence[Rule]:
-        """The rules that a check means.
+    def meant(self, question: str) -> RuleSet:
+        """The rules that a check means; some are refused only where it means those of a technique.
 
         What can be read as none of these is a mistake, never words to look for: those would not be found.
 
@@ -67,7 +67,7 @@ class Library:
 
         Raises:
             QueryInvalidError: it means no rule.
-            FatalDetectionError: a rule it means cannot be evaluated.
+            FatalDetectionError: a rule it names cannot be evaluated, or none of a technique.
         """
         text = question.strip()
         if tag := _TECHNIQUE.fullmatch(text):
@@ -91,12 +91,16 @@ class Library:
             raise QueryInvalidError(f"no rule is called {text[:200]}{self._near(text)}; words to look for need quotes")
         return named if named.given else self._written_out(_as_rule(told))
 
-    def _tagged(self, technique: str) -> Sequence[Rule]:
+    def _tagged(self, technique: str) -> RuleSet:
         """The rules of a technique. One of them that cannot be evaluated does not keep the others from it."""
-        found = [rule for rule in self.all().rules if any(technique in lineage_of(one) for one in rule.techniques)]
-        if not found:
+        folder = self.all()
+        found = RuleSet(
+            rules=tuple(rule for rule in folder.rules if _is_of(rule, technique)),
+            refused=tuple(rule for rule in folder.refused if _is_of(rule, technique)),
+        )
+        if not found.given:
             raise QueryInvalidError(f"no rule of the folder has the tag attack.{technique.lower()}")
-        return found
+        return found if found.rules else self._usable(found)
 
     def _written_out(self, text: str) -> RuleSet:
         return rules_of_text(text, _INLINE, cache=self._cache, placeholders=self._placeholders)
@@ -145,11 +149,15 @@ class Library:
         refused = tuple(rule for rule in found.refused if fits(rule.source))
         return RuleSet(rules=rules, refused=refused) if rules or refused else None
 
-    def _usable(self, found: RuleSet) -> Sequence[Rule]:
+    def _usable(self, found: RuleSet) -> RuleSet:
         if found.refused:
             first = found.refused[0]
             raise FatalDetectionError(f"{first.title or first.source} {first.problem}", reason=Reason.NOT_CONVERTIBLE)
-        return found.rules
+        return found
+
+
+def _is_of(rule: Rule | Refused, technique: str) -> bool:
+    return any(technique in lineage_of(one) for one in rule.techniques)
 
 
 def is_words(text: str) -> bool:
