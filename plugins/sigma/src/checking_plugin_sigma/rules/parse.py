@@ -6,6 +6,8 @@ What cannot be evaluated is refused with the reason in words: a rule is never si
 from __future__ import annotations
 
 import hashlib
+import re
+from difflib import get_close_matches
 from importlib import import_module
 from inspect import signature
 from typing import Any
@@ -13,6 +15,7 @@ from typing import Any
 import yaml
 from sigma.collection import SigmaCollection
 from sigma.exceptions import SigmaError
+from sigma.modifiers import modifier_mapping
 from sigma.rule import SigmaRule
 
 from checking_plugin_sigma.events.routing import Logsource
@@ -25,6 +28,8 @@ _NOT_RULES = {
     "correlation": "is a correlation rule: relations between several events are not evaluated",
     "filter": "is a Sigma filter: it changes other rules and is no rule itself",
 }
+
+_UNKNOWN = re.compile(r"Unknown modifier '(.*?)'")
 
 
 def parse(text: str, source: str, placeholders: Placeholders) -> RuleSet:
@@ -70,8 +75,10 @@ def _of_document(document: Any, source: str, digest: str, placeholders: Placehol
         try:
             rule = SigmaRule.from_dict(document, **_trusted())
             return RuleSet(rules=(_compiled(rule, source, digest, placeholders),))
-        except (SigmaError, UnsupportedError) as error:
+        except UnsupportedError as error:
             problem = _one_line(error)
+        except SigmaError as error:
+            problem = _in_words(error)
         except (ValueError, TypeError, AttributeError, KeyError, RecursionError) as error:
             problem = f"cannot be read: {_one_line(error) or type(error).__name__}"
     return RuleSet(refused=(_refused(document, source, problem),))
@@ -98,6 +105,14 @@ def _of_collection(documents: list[Any], source: str, digest: str, placeholders:
         return RuleSet(rules=tuple(rules))
     except (SigmaError, UnsupportedError, ValueError, TypeError, AttributeError, KeyError) as error:
         return RuleSet(refused=(Refused(source=source, problem=_one_line(error)),) * whole)
+
+
+def _in_words(error: SigmaError) -> str:
+    """What pySigma says of a rule, as the end of a sentence about it."""
+    if not (unknown := _UNKNOWN.search(str(error))):
+        return f"cannot be read: {_one_line(error)}"
+    near = get_close_matches(unknown[1], modifier_mapping, n=1)
+    return f"has the unknown modifier {unknown[1]}" + (f"; did you mean {near[0]}?" if near else "")
 
 
 def _trusted() -> dict[str, Any]:
