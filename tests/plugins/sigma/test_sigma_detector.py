@@ -1,4 +1,4 @@
-"""The detector: what its matches prove, and when its silence proves nothing."""
+"""The detector: what its matches prove."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from checking_core.worker.run_task import run_task
 from checking_plugin_sigma.settings import SigmaSettings
 
 from .rules_and_events import ID, rule_text
-from .site import COMMAND, CREATION, LSASS, SECURITY, SYSMON, WORKER, ask, evidence_of, start
+from .site import COMMAND, CREATION, SECURITY, SYSMON, WORKER, ask, evidence_of, start
 
 
 async def test_a_hit_of_the_execution_is_matched_with_all_that_proves_it(site):
@@ -48,88 +48,6 @@ async def test_a_hit_of_the_execution_is_matched_with_all_that_proves_it(site):
     assert "LSASS dump (product windows, category process_creation)" in result.query_sent
 
 
-@pytest.mark.parametrize(
-    "config",
-    [
-        {"sigma": LSASS},
-        {"sigma": "lsass.yml"},
-        {"sigma": "rules/lsass.yml"},
-        {"sigma": ID},
-        {"sigma": "LSASS dump"},
-        {"sigma": {"title": "x", "logsource": CREATION, "detection": {"s": ["MiniDump"], "condition": "s"}}},
-        {"rule": {"query": LSASS}},
-        {"query": "{Image|endswith: rundll32.exe, CommandLine|contains: MiniDump}"},
-        {"sigma": "[{Image|endswith: cmd.exe}, {Image|endswith: rundll32.exe}]"},
-        {"sigma": "Image|endswith: rundll32.exe"},
-        {"query": '"comsvcs.dll MiniDump"'},
-        {"query": '["comsvcs.dll", "nothing"]'},
-        {"query": "*"},
-        {"query": "{Computer|startswith: ${agent_host}, CommandLine|contains: MiniDump}"},
-    ],
-)  # fmt: skip
-async def test_a_rule_may_be_named_or_written_in_every_way(site, config):
-    site.write(start())
-    assert (await ask(site.detector(), detection_config=config)).outcome is Outcome.MATCHED
-
-
-@pytest.mark.parametrize(
-    ("config", "reason", "words"),
-    [
-        ({"sigma": "lsas.yml"}, Reason.QUERY_INVALID, "did you mean lsass.yml"),
-        ({"sigma": "../../etc/secret.yml"}, Reason.QUERY_INVALID, "holds no"),
-        ({"sigma": "title: x\ndetection: {}"}, Reason.NOT_CONVERTIBLE, "log source"),
-        ({"sigma": rule_text({"A|expand": "%x%"})}, Reason.NOT_CONVERTIBLE, "no values are given"),
-        (
-            {"query": "{Image|contain: x}"},
-            Reason.NOT_CONVERTIBLE,
-            "query has the unknown modifier contain; did you mean contains?",
-        ),
-        ({"sigma": "attack.t1566"}, Reason.QUERY_INVALID, "no rule of the folder has the tag attack.t1566"),
-        ({"query": "{Computer: '${agent_host}'}"}, Reason.QUERY_INVALID, "quotes"),
-    ],
-)
-async def test_a_question_that_cannot_be_asked_is_inconclusive_and_says_why(site, config, reason, words):
-    result = await ask(site.detector(), detection_config=config)
-    assert (result.outcome, result.reason) == (Outcome.INCONCLUSIVE, reason)
-    assert words in result.result_metadata["error"]
-
-
-@pytest.mark.parametrize(
-    ("text", "words"),
-    [
-        ("LSASS dmup", "no rule is called LSASS dmup; did you mean LSASS dump?"),
-        ("lsass", "did you mean lsass.yml?"),
-        (ID.replace("5", "6"), f"did you mean {ID}?"),
-        ("MiniDump", "no rule is called MiniDump; words to look for need quotes"),
-        ("{CommandLine|contains: MiniDump", "is no YAML, see line 1, column"),
-        ("[MiniDump", "is no YAML, see line 1"),
-        ("title: x\ndetection:\n  s: {A: x\n  condition: s", "is no YAML, see line 4"),
-        ("rundll32\nMiniDump", "neither a rule nor a selection"),
-        ("4688", "no rule is called 4688"),
-    ],
-)
-@pytest.mark.parametrize("section", ["sigma", "query"])
-async def test_what_is_mistyped_is_no_word_to_look_for_and_no_miss(site, section, text, words):
-    site.write(start(CommandLine="whoami"))
-    result = await ask(site.detector(), detection_config={section: text})
-    assert (result.outcome, result.reason) == (Outcome.INCONCLUSIVE, Reason.QUERY_INVALID)
-    assert words in result.result_metadata["error"]
-    assert words in site.detector().rule_problem(text)
-
-
-@pytest.mark.parametrize("text", ['"MiniDump"', "'MiniDump'", "[MiniDump, x]", "*"])
-async def test_words_to_look_for_are_no_sigma_rule(site, text):
-    site.write(start())
-    assert (await ask(site.detector(), detection_config={"sigma": text})).reason is Reason.QUERY_INVALID
-    assert "words" in site.detector().rule_problem(text)
-
-
-async def test_a_rule_without_its_detection_is_no_selection(site):
-    site.write(start(CommandLine="whoami"))
-    config = {"sigma": {"title": "x", "logsource": CREATION, "detecton": {"s": ["x"], "condition": "s"}}}
-    assert (await ask(site.detector(), detection_config=config)).reason is Reason.NOT_CONVERTIBLE
-
-
 async def test_a_host_name_is_no_wildcard(site):
     site.write(
         start(Computer="a*b", CommandLine="MiniDump"), start(Computer="axb", CommandLine="MiniDump", ProcessId=1)
@@ -138,57 +56,6 @@ async def test_a_host_name_is_no_wildcard(site):
     result = await ask(site.detector(), detection_config={"query": query}, agent_host="a*b")
     assert [record.host for record in result.parsed_results.evidence] == ["a*b"]
     assert result.parsed_results.near_misses == ()
-
-
-async def test_a_proven_no_needs_events_of_the_rules_log_source(site):
-    site.write(start(CommandLine="whoami"))
-    assert (await ask(site.detector())).outcome is Outcome.NO_ALERT
-
-
-@pytest.mark.parametrize(
-    ("event", "reason"),
-    [
-        ({"EventID": 3}, Reason.NO_TELEMETRY),
-        ({"Computer": "other"}, Reason.NO_TELEMETRY),
-        ({"Computer": None, "CommandLine": "whoami"}, Reason.NO_TELEMETRY),
-        ({"CommandLine": "whoami", "UtcTime": "2019-01-01 00:00:00"}, Reason.SOURCE_SILENT),
-        ({"CommandLine": "whoami", "UtcTime": None}, Reason.SOURCE_SILENT),
-    ],
-)
-@pytest.mark.parametrize("config", [{"sigma": "lsass.yml"}, {"telemetry": {"query": LSASS}, "alive": {"query": "*"}}])
-async def test_a_rule_that_had_nothing_to_look_at_has_not_been_silent(site, event, reason, config):
-    site.write(start(**event))
-    result = await ask(site.detector(), detection_config=config)
-    assert (result.outcome, result.reason, result.detected) == (Outcome.INCONCLUSIVE, reason, None)
-
-
-async def test_a_rule_that_had_nothing_to_look_at_is_unknown_though_another_question_is_answered_yes(site):
-    site.write(start(EventID=11, TargetFilename="out.dmp"))
-    config = {"sigma": "lsass.yml", "telemetry": {"query": "{TargetFilename: out.dmp}"}}
-    result = await ask(site.detector(), detection_config=config)
-    assert (result.outcome, result.reason) == (Outcome.INCONCLUSIVE, Reason.NO_TELEMETRY)
-    assert (result.rule, result.telemetry, result.detected, result.final) == (Answer.UNKNOWN, Answer.YES, None, False)
-
-
-async def test_a_question_that_could_be_answered_no_spoils_no_yes(site):
-    site.write(start())
-    config = {"sigma": "lsass.yml", "telemetry": {"query": rule_text({"A": "x"}, logsource={"product": "aws"})}}
-    result = await ask(site.detector(), detection_config=config)
-    assert (result.outcome, result.rule, result.telemetry) == (Outcome.MATCHED, Answer.YES, Answer.UNKNOWN)
-
-
-async def test_a_log_source_that_has_stopped_proves_no_miss_though_others_go_on(site):
-    site.write(start(-3 * 86_400, CommandLine="whoami"), start(EventID=11, TargetFilename="x"))
-    result = await ask(site.detector(), detection_config={"sigma": "lsass.yml", "alive": {"query": "*"}})
-    assert (result.outcome, result.reason) == (Outcome.INCONCLUSIVE, Reason.SOURCE_SILENT)
-    assert (result.rule, result.alive) == (Answer.UNKNOWN, Answer.YES)
-
-
-async def test_no_telemetry_and_a_source_that_reported_are_none(site):
-    site.write(start(CommandLine="whoami"))
-    config = {"sigma": "lsass.yml", "telemetry": {"query": "{CommandLine|contains: comsvcs}"}, "alive": {"query": "*"}}
-    result = await ask(site.detector(), detection_config=config)
-    assert (result.outcome, result.telemetry, result.alive) == (Outcome.NONE, Answer.NO, Answer.YES)
 
 
 async def test_a_trace_without_a_hit_is_logged(site):
@@ -336,44 +203,6 @@ async def test_rules_that_are_not_where_the_setting_says_are_an_outage_that_says
     result = await ask(site.detector(rules=tmp_path / "ruels"))
     assert (result.outcome, result.reason) == (Outcome.INCONCLUSIVE, Reason.BACKEND_UNREACHABLE)
     assert "ruels is neither a rule nor a folder of rules" in result.result_metadata["error"]
-
-
-async def test_what_could_not_be_read_is_said(site):
-    site.write(start())
-    with site.log.open("a") as file:
-        file.write("nonsense\n")
-    result = await ask(site.detector())
-    assert result.result_metadata["warnings"] == ["log.jsonl: 1 records cannot be read"]
-
-
-@pytest.mark.parametrize("line", ['{"Channel": "Secur', "[{}]"])
-async def test_a_record_that_cannot_be_read_may_be_the_one_that_is_wanted(site, line):
-    site.write(start(CommandLine="whoami"))
-    with site.log.open("a") as file:
-        file.write(f"{line}\n")
-    result = await ask(site.detector())
-    assert (result.outcome, result.reason, result.rule) == (
-        Outcome.INCONCLUSIVE,
-        Reason.BACKEND_PARTIAL_ANSWER,
-        Answer.UNKNOWN,
-    )
-
-
-async def test_a_record_that_is_not_written_to_its_end_may_be_the_one_that_is_wanted(site):
-    site.write(start(CommandLine="whoami"))
-    with site.log.open("a") as file:
-        file.write('{"Channel": "Secur')
-    result = await ask(site.detector())
-    assert (result.outcome, result.final) == (Outcome.INCONCLUSIVE, False)
-    assert result.result_metadata["warnings"] == ["log.jsonl: 1 records are not written to their end"]
-
-
-async def test_a_record_that_cannot_be_read_matters_only_where_its_file_is_asked(site, tmp_path):
-    (tmp_path / "other.jsonl").write_text("nonsense\n")
-    site.write(start(CommandLine="whoami"))
-    both = (str(site.log), str(tmp_path / "other.jsonl"))
-    result = await ask(site.detector(events=both), detection_config={"sigma": "lsass.yml", "files": "log*"})
-    assert (result.outcome, result.result_metadata.get("warnings")) == (Outcome.NO_ALERT, None)
 
 
 async def test_an_alert_is_nothing_that_a_rule_of_ours_can_raise(site):

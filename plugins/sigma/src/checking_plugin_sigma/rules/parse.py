@@ -86,14 +86,18 @@ def _of_document(document: Any, source: str, digest: str, placeholders: Placehol
 
 def _refused(document: dict[Any, Any], source: str, problem: str) -> Refused:
     """What is refused counts among the rules of its techniques all the same."""
-    tags = document.get("tags")
     return Refused(
         source=source,
         problem=problem,
         title=_text(document.get("title")) or "",
         id=_text(document.get("id")),
-        tags=tuple(str(tag).lower() for tag in tags) if isinstance(tags, list) else (),
+        tags=_tags(document),
     )
+
+
+def _tags(document: Any) -> tuple[str, ...]:
+    tags = document.get("tags") if isinstance(document, dict) else None
+    return tuple(str(tag).lower() for tag in tags) if isinstance(tags, list) else ()
 
 
 def _of_collection(documents: list[Any], source: str, digest: str, placeholders: Placeholders) -> RuleSet:
@@ -104,7 +108,9 @@ def _of_collection(documents: list[Any], source: str, digest: str, placeholders:
         rules = [_compiled(rule, source, digest, placeholders) for rule in collection.rules]
         return RuleSet(rules=tuple(rules))
     except (SigmaError, UnsupportedError, ValueError, TypeError, AttributeError, KeyError) as error:
-        return RuleSet(refused=(Refused(source=source, problem=_one_line(error)),) * whole)
+        problem = _in_words(error) if isinstance(error, SigmaError) else _one_line(error)
+        tags = tuple(tag for document in documents for tag in _tags(document))
+        return RuleSet(refused=(Refused(source=source, problem=problem, tags=tags),) * whole)
 
 
 def _in_words(error: SigmaError) -> str:
