@@ -25,6 +25,8 @@ __all__ = ["Mark", "Reader", "Record"]
 _GZIP, _ZIP, _EVTX = b"\x1f\x8b", b"PK\x03\x04", b"ElfFile\0"
 _AUDIT = (b"type=", b"node=")
 _BEGINNING = 1024
+_HEADER, _CHUNK = 1 << 12, 1 << 16
+"""Bytes of the header of a Windows event log, and of each of its chunks."""
 
 
 class Mark(msgspec.Struct, frozen=True):
@@ -130,7 +132,7 @@ class Reader:
         elif start.startswith(_ZIP):
             yield from self._members(file)
         elif start.startswith(_EVTX):
-            yield from _evtx(file)
+            yield from self._evtx(file)
         elif start.lstrip().startswith(b"["):
             yield from self._counted(array_records(file))
         elif start.startswith(_AUDIT):
@@ -153,6 +155,20 @@ class Reader:
                 self.unreadable += 1
             else:
                 yield Record(number, raw)
+
+    def _evtx(self, file: IO[bytes]) -> Iterator[Record]:
+        """The records of a Windows event log: one that is broken keeps no others from being read."""
+        found = iter(_evtx_parser()(file).records_json())
+        while True:
+            try:
+                record = next(found, None)
+            except RuntimeError:
+                self.unreadable += 1
+                continue
+            if record is None:
+                break
+            yield Record(int(record["event_record_id"]), record["data"].encode())
+        self.unreadable += _is_cut_off(file)
 
     def _text(self, file: IO[bytes]) -> Iterator[Record]:
         """What was added to a text file. A last line without its end may still be written to: it waits."""
@@ -203,10 +219,11 @@ def _audit(audit: AuditRecords, lines: Iterable[tuple[int, bytes]]) -> Iterator[
         yield Record(number, msgspec.json.encode(told), told)
 
 
-def _evtx(file: IO[bytes]) -> Iterator[Record]:
-    parser = _evtx_parser()(file)
-    for record in parser.records_json():
-        yield Record(int(record["event_record_id"]), record["data"].encode())
+def _is_cut_off(file: IO[bytes]) -> bool:
+    """Whether a Windows event log ends within one of its chunks, which the parser passes over without a word."""
+    while file.read(_CHUNK):
+        pass
+    return (file.tell() - _HEADER) % _CHUNK != 0
 
 
 def _evtx_parser() -> Callable[[IO[bytes]], Any]:
