@@ -91,11 +91,22 @@ def test_a_record_that_is_nested_too_deep_is_counted_and_no_others_are_lost(tmp_
     assert reader.unreadable == 1
 
 
-def test_an_array_that_is_cut_off_is_counted(tmp_path):
-    (tmp_path / "x.json").write_bytes(json.dumps(RECORDS).encode()[:-20])
+@pytest.mark.parametrize(("end", "read"), [(-20, 2), (-1, 3)], ids=["in an object", "behind one"])
+def test_an_array_that_is_cut_off_is_counted(end, read, tmp_path):
+    (tmp_path / "x.json").write_bytes(json.dumps(RECORDS).encode()[:end])
     reader = Reader(tmp_path / "x.json")
-    assert sum(len(events) for events in events_of(reader, None, None)) == 2
+    assert sum(len(events) for events in events_of(reader, None, None)) == read
     assert reader.unreadable == 1
+
+
+def test_an_encrypted_archive_is_an_outage_and_not_silence(tmp_path):
+    path = zipped(tmp_path / "x.zip", one=LINES)
+    body = bytearray(path.read_bytes())
+    for place in (6, body.index(b"PK\x01\x02") + 8):
+        body[place] |= 1  # the flag that says so, in front of the member and in the directory
+    path.write_bytes(body)
+    with pytest.raises(BackendUnreachableError, match=r"x\.zip cannot be read: .*encrypted"):
+        events_in(path)
 
 
 @pytest.mark.parametrize(

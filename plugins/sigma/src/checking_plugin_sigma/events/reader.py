@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import lzma
 import os
 import zipfile
+import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any, NamedTuple, Self, cast
@@ -24,6 +26,8 @@ __all__ = ["Mark", "Reader", "Record"]
 
 _GZIP, _ZIP, _EVTX = b"\x1f\x8b", b"PK\x03\x04", b"ElfFile\0"
 _AUDIT = (b"type=", b"node=")
+_BROKEN = (OSError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error, lzma.LZMAError)
+"""What an archive raises that is damaged, encrypted or packed in a way that nobody knows."""
 _BEGINNING = 1024
 _HEADER, _CHUNK = 1 << 12, 1 << 16
 """Bytes of the header of a Windows event log, and of each of its chunks."""
@@ -119,7 +123,7 @@ class Reader:
             self._file.seek(self._offset)
             try:
                 yield from self._text(self._file) if self._grows else self._records(self._file)
-            except (OSError, EOFError, zipfile.BadZipFile, gzip.zlib.error) as error:  # type: ignore[attr-defined]
+            except _BROKEN as error:
                 raise BackendUnreachableError(f"{self.path.name} cannot be read: {error}") from error
 
     def _records(self, file: IO[bytes]) -> Iterator[Record]:
