@@ -24,7 +24,7 @@ __all__ = ["Hit", "Scanner", "events_of", "wanted_fields"]
 CHUNK = 4096
 """Events that are held at a time."""
 _EVENT_ID = b'"EventID":'
-_TOLD_OTHERWISE = (b'"logsource"', b'"event_id"')
+_LOGSOURCE = b'"logsource"'
 _MARK = b"\xef\xbb\xbf"
 """What some editors put in front of UTF-8."""
 _decode = msgspec.json.Decoder().decode
@@ -197,7 +197,7 @@ def _is_unwanted(record: Record, event_ids: frozenset[int]) -> bool:
     """Whether the text says, before it is decoded, that it is an event of another id.
 
     Only the plain form counts: one key ``EventID`` with a number. Whatever is written otherwise is decoded, and what
-    names its log source or has another key for its id.
+    names its log source.
     """
     raw = record.raw
     place = raw.find(_EVENT_ID)
@@ -205,4 +205,4 @@ def _is_unwanted(record: Record, event_ids: frozenset[int]) -> bool:
         return False
     begin = place + len(_EVENT_ID)
     digits = raw[begin : begin + 8].strip(b' "').partition(b",")[0].partition(b"}")[0].rstrip(b' "')
-    return digits.isdigit() and int(digits) not in event_ids and not any(key in raw for key in _TOLD_OTHERWISE)
+    return digits.isdigit() and int(digits) not in event_ids and _LOGSOURCE not in raw
