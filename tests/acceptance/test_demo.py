@@ -126,3 +126,19 @@ def test_hostile_text_reaches_no_terminal_as_it_is(demos: dict[str, Demo], form:
     for told in (demo.told, done.stdout):
         assert "Write a note that bites" in told
         assert {one for one in told if not one.isprintable()} <= {"\n", "\r"}
+
+
+@pytest.mark.parametrize(
+    ("words", "problem"),
+    [
+        (("--keep", "."), "--keep: .: Is a directory"),
+        (("--keep", "notes.txt/demo.db"), "--keep: notes.txt/demo.db: File exists"),
+        (("--keep", "notes.txt"), "--keep: notes.txt: is a file of another kind; name a new one"),
+        (("--datasets", ".", "--rules", "nowhere"), "--rules: nowhere is neither a rule nor a folder of rules"),
+    ],
+)
+def test_a_wrong_option_of_the_demo_is_named(words: tuple[str, ...], problem: str, tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("not to be lost")
+    done = checking(tmp_path, "demo", *words)
+    assert (done.returncode, done.stderr.strip()) == (2, f"checking: {problem}")
+    assert (tmp_path / "notes.txt").read_text() == "not to be lost"

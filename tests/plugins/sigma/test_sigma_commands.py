@@ -116,8 +116,17 @@ def test_without_anything_refused_a_survey_ends_well(folder, monkeypatch):
 @pytest.mark.parametrize(
     ("words", "problem"),
     [
-        (("scan", "--rules", "nowhere", "--events", "nowhere"), "neither a rule nor a folder of rules"),
-        (("scan", "--rules", "{}/rules", "--events", "nowhere"), "there is no such file"),
+        (("scan", "--rules", "nowhere", "--events", "x"), "--rules: nowhere is neither a rule nor a folder of rules"),
+        (("selftest", "--rules", "nowhere", "--events", "x"), "--rules: nowhere is neither"),
+        (("scan", "--rules", "{}/rules", "--events", "nowhere"), "--events: nowhere: there is no such file"),
+        (
+            ("scan", "--rules", "{}/rules", "--events", "{}/log.jsonl", "--technique", "T9"),
+            "--technique: no rule is tagged with T9",
+        ),
+        (
+            ("scan", "--rules", "{}/rules", "--events", "{}/log.jsonl", "--technique", "T1003"),
+            "--technique: no rule is tagged with T1003",
+        ),
         (("scan", "--rules", "{}/rules"), "events"),
         (("selftest", "--rules", "{}/rules"), "go together"),
         (("selftest", "--rules", "{}/rules/two.yml", "--events", "{}/log.jsonl"), "no rule hits"),

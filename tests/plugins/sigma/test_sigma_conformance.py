@@ -84,6 +84,7 @@ def written(moment: datetime) -> str:
 
 
 class TestSigma(DetectorConformance):
+    query = "'MiniDump'"
     query_with_placeholder = "{CommandLine: ${command}}"
     relaxed: ClassVar = {
         Relaxation.CREDENTIALS: "a file has none",

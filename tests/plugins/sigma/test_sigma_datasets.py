@@ -96,6 +96,18 @@ def test_a_label_that_is_no_yaml_is_named(clone: Path) -> None:
         read_datasets(clone)
 
 
+def test_the_option_is_named_whose_folder_is_wrong(clone: Path) -> None:
+    (clone / "rule.yml").write_text(rule_text({"A": "x"}))
+    told = {"datasets": clone, "rules": clone / "rule.yml"}
+    for option, words in (
+        ("datasets", "is no clone of Security-Datasets"),
+        ("rules", "is neither a rule nor a folder"),
+    ):
+        request = DemoRequest(folder=clone, ended=datetime.now(UTC), **{**told, option: clone / "nowhere"})
+        with pytest.raises(ConfigurationError, match=f"--{option}: .*nowhere {words}"):
+            shown(request)
+
+
 def test_recordings_and_rules_go_together(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="go together"):
         shown(DemoRequest(folder=tmp_path, ended=datetime.now(UTC), rules=tmp_path))

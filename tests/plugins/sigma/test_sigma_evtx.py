@@ -49,6 +49,29 @@ def test_a_packed_log_is_read_as_well(pack, log, tmp_path):
     assert [hit.event.line for hit in Scanner([rule]).scan(packed)] == [2]
 
 
+def broken(log: Path) -> bytes:
+    """The text of the log with its first record broken."""
+    body = log.read_bytes()
+    begin = body.index(b"**\0\0") + 30
+    return body[:begin] + b"\xff" * 30 + body[begin + 30 :]
+
+
+@pytest.mark.parametrize("pack", [bytes, gzip.compress], ids=["plain", "gzip"])
+def test_a_record_that_is_broken_is_counted_and_no_others_are_lost(pack, log):
+    log.write_bytes(pack(broken(log)))
+    scanner = Scanner([a_rule({"CommandLine|contains": ["whoami", "MiniDump"]}, logsource=CREATION)])
+    assert [hit.event.line for hit in scanner.scan(log)] == [2]
+    assert scanner.unreadable == {log: 1}
+
+
+@pytest.mark.parametrize("pack", [bytes, gzip.compress], ids=["plain", "gzip"])
+def test_a_log_that_is_cut_off_is_no_empty_one(pack, log):
+    log.write_bytes(pack(log.read_bytes()[:-1]))
+    scanner = Scanner([a_rule({"A": "*"})])
+    list(scanner.scan(log))
+    assert scanner.unreadable == {log: 1}
+
+
 async def test_its_time_is_trusted_and_a_hit_proves_a_match(site, log):
     result = await ask(site.detector(events=(str(log),)))
     record = evidence_of(result)

@@ -70,14 +70,42 @@ def test_what_cannot_be_read_is_counted(tmp_path):
     (tmp_path / "x.jsonl").write_bytes(b'{"A": 1}\nnonsense\n\n[1]\n{"A": \n{"A": 2}\n')
     scanner = Scanner([a_rule({"A": "*"}, logsource={"category": "any"})])
     list(scanner.scan(tmp_path / "x.jsonl"))
-    assert (scanner.events, scanner.unreadable) == (2, {"x.jsonl": 3})
+    assert (scanner.events, scanner.unreadable) == (2, {tmp_path / "x.jsonl": 3})
 
 
-def test_an_array_that_is_cut_off_is_counted(tmp_path):
-    (tmp_path / "x.json").write_bytes(json.dumps(RECORDS).encode()[:-20])
-    reader = Reader(tmp_path / "x.json")
+def test_files_of_one_name_are_counted_apart(tmp_path):
+    scanner = Scanner([a_rule({"A": "*"})])
+    for name in ("broken", "whole"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "x.jsonl").write_text("nonsense\n" if name == "broken" else "{}\n")
+        list(scanner.scan(tmp_path / name / "x.jsonl"))
+    assert scanner.unreadable == {tmp_path / "broken" / "x.jsonl": 1}
+
+
+def test_a_record_that_is_nested_too_deep_is_counted_and_no_others_are_lost(tmp_path):
+    deep = b"[" * 20_000
+    (tmp_path / "x.jsonl").write_bytes(b'{"A": 1}\n{"B": ' + deep + b'\n{"A": 2}\n' + b'{"B": ' + deep)
+    reader = Reader(tmp_path / "x.jsonl")
     assert sum(len(events) for events in events_of(reader, None, None)) == 2
     assert reader.unreadable == 1
+
+
+@pytest.mark.parametrize(("end", "read"), [(-20, 2), (-1, 3)], ids=["in an object", "behind one"])
+def test_an_array_that_is_cut_off_is_counted(end, read, tmp_path):
+    (tmp_path / "x.json").write_bytes(json.dumps(RECORDS).encode()[:end])
+    reader = Reader(tmp_path / "x.json")
+    assert sum(len(events) for events in events_of(reader, None, None)) == read
+    assert reader.unreadable == 1
+
+
+def test_an_encrypted_archive_is_an_outage_and_not_silence(tmp_path):
+    path = zipped(tmp_path / "x.zip", one=LINES)
+    body = bytearray(path.read_bytes())
+    for place in (6, body.index(b"PK\x01\x02") + 8):
+        body[place] |= 1  # the flag that says so, in front of the member and in the directory
+    path.write_bytes(body)
+    with pytest.raises(BackendUnreachableError, match=r"x\.zip cannot be read: .*encrypted"):
+        events_in(path)
 
 
 @pytest.mark.parametrize(
@@ -149,6 +177,18 @@ def test_a_file_that_was_rotated_or_cut_is_read_anew(tmp_path):
     assert log.read() == [(1, "5")]
 
 
+@pytest.mark.parametrize("more", [1, 2, 500])
+def test_a_file_that_was_emptied_in_place_and_has_grown_past_its_mark_is_read_anew(more, tmp_path):
+    log = Growing(tmp_path / "x.jsonl")
+    log.write('{"A": 1}\n{"A": 2}\n')
+    log.read()
+    log.path.write_text("".join(f'{{"A": {number}}}\n' for number in range(3, 4 + more)))
+    found = [(number - 2, str(number)) for number in range(3, 4 + more)]
+    assert (log.read(), log.anew) == (found, True)
+    log.write('{"A": 0}\n')
+    assert (log.read(), log.anew) == ([(more + 2, "0")], False)
+
+
 def test_a_packed_file_is_read_anew_only_when_it_changed(tmp_path):
     log = Growing(tmp_path / "x.gz")
     log.path.write_bytes(gzip.compress(LINES))
@@ -176,53 +216,6 @@ def test_an_array_is_taken_apart_wherever_its_blocks_end(elements, block):
             return taken
 
     assert [msgspec.json.decode(raw) for raw in array_records(Blocks()) if raw is not None] == elements
-
-
-AUDIT = """\
-node=web1 type=SYSCALL msg=audit(1603000000.123:7): syscall=59 success=yes ppid=10 pid=11 auid=1000 exe="/usr/bin/cat"
-node=web1 type=EXECVE msg=audit(1603000000.123:7): argc=3 a0="cat" a1="-n" a2=2F6574632F706173737764
-node=web1 type=CWD msg=audit(1603000000.123:7): cwd="/root"
-node=web1 type=PATH msg=audit(1603000000.123:7): item=0 name="/usr/bin/cat" inode=1
-node=web1 type=PROCTITLE msg=audit(1603000000.123:7): proctitle=636174002D6E
-node=web1 type=USER_LOGIN msg=audit(1603000001.000:8): msg='op=login acct="root" exe="/usr/sbin/sshd" res=failed'
-nonsense
-node=web1 type=SYSCALL msg=audit(1603000002.000:9): syscall=2 success=yes pid=13
-"""
-
-
-def test_audit_records_of_one_serial_are_the_start_of_a_process_and_events_of_their_own(tmp_path):
-    (tmp_path / "audit.log").write_text(AUDIT)
-    start = a_rule(
-        {
-            "Image|endswith": "/cat",
-            "CommandLine": "cat -n /etc/passwd",
-            "CurrentDirectory": "/root",
-            "ProcessId": 11,
-            "ParentProcessId": 10,
-        },
-        logsource={"product": "linux", "category": "process_creation"},
-    )
-    login = a_rule(
-        {"type": "USER_LOGIN", "acct": "root", "res": "failed"}, logsource={"product": "linux", "service": "auditd"}
-    )
-    argument = a_rule({"type": "EXECVE", "a2": "/etc/passwd"}, logsource={"product": "linux", "service": "auditd"})
-    scanner = Scanner([start, login, argument])
-    found = {hit.rule.condition: hit.event for hit in scanner.scan(tmp_path / "audit.log")}
-    assert {rule: found[rule.condition].line for rule in (start, login, argument)} == {start: 1, login: 6, argument: 2}
-    assert found[start.condition].host == "web1"
-    assert found[start.condition].text("UtcTime") == "2020-10-18T05:46:40.123000+00:00"
-
-
-def test_a_process_start_that_is_half_written_waits_for_the_rest(tmp_path):
-    rule = a_rule({"CommandLine": "cat -n /etc/passwd"}, logsource={"product": "linux", "category": "process_creation"})
-    scanner, path = Scanner([rule]), tmp_path / "audit.log"
-    first, *rest = AUDIT.splitlines(keepends=True)
-    path.write_text(first)
-    assert list(scanner.scan(path)) == []
-    with path.open("a") as file:
-        file.writelines(rest)
-    assert [hit.event.line for hit in scanner.scan(path)] == [1]
-    assert list(scanner.scan(path)) == []
 
 
 def test_paths_folders_and_patterns_name_files_once(tmp_path):
@@ -257,6 +250,20 @@ def test_events_of_other_ids_are_left_out_before_they_are_decoded(tmp_path):
     scanner = Scanner([rule])
     list(scanner.scan(tmp_path / "x.jsonl"))
     assert (scanner.events, scanner.left_out) == (3, 3)
+
+
+@pytest.mark.parametrize(
+    ("event", "named"),
+    [
+        ({"EventID": 7, "A": "x"}, {"*": Logsource("windows", "process_termination")}),
+        ({"EventID": 7, "A": "x", "logsource": {"product": "windows", "category": "process_termination"}}, {}),
+    ],
+    ids=["by the setting", "by the event"],
+)
+def test_an_event_that_is_told_otherwise_than_by_its_id_is_not_left_out_for_it(event, named, tmp_path):
+    rule = a_rule({"A": "x"}, logsource={"product": "windows", "category": "process_termination"})
+    (tmp_path / "x.jsonl").write_bytes(msgspec.json.encode(event))
+    assert len(list(Scanner([rule], logsources=named).scan(tmp_path / "x.jsonl"))) == 1
 
 
 def test_small_files_that_are_evaluated_together_keep_their_hits_apart(tmp_path):

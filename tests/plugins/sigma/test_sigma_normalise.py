@@ -104,6 +104,7 @@ def test_channel_and_event_id_say_which_rules_are_asked(channel, event_id, event
         (SYSMON, "12", Logsource("windows", "registry_add")),
         ("Security", "1", Logsource("windows", "process_creation")),
         ("Security", "x", Logsource("windows", "process_creation")),
+        ("Security", "4" * 5000, Logsource("windows", "process_creation")),
         ("Linux-Sysmon/Operational", "1", Logsource("windows", "process_creation")),
         (SYSMON, "1", Logsource("windows", "process_creation", "security")),
     ],
@@ -215,6 +216,8 @@ def test_any_event_may_name_its_log_source():
         ({"EventTime": "2020-10-18 19:49:40"}, None, None),
         ({"EventTime": "yesterday"}, "UTC", None),
         ({"time": "20201018"}, "UTC", None),
+        ({"UtcTime": "1601-01-01 00:00:00", "@timestamp": "2020-10-18T23:49:40Z"}, None, "2020-10-18T23:49:40"),
+        ({"EventTime": "0001-01-01 00:00:00", "time": "2020-10-18 23:49:40"}, "Asia/Tokyo", "2020-10-18T14:49:40"),
         ({}, "UTC", None),
     ],
 )

@@ -89,3 +89,47 @@ async def test_the_tag_of_a_technique_means_its_rules(tag, rules, site):
     site.write(start())
     result = await ask(site.detector(), detection_config={"sigma": tag})
     assert {record.rule for record in result.parsed_results.evidence} == rules
+
+
+AUDIT = {"product": "windows", "service": "security"}
+TAGGED = {
+    "refused": ({"CommandLine|expand": "%x%"}, CREATION),
+    "has nothing to look at": ({"CommandLine": "x"}, AUDIT),
+    "is of another system": ({"CommandLine": "x"}, {"product": "linux", "category": "process_creation"}),
+}
+
+
+@pytest.mark.parametrize(
+    ("other", "outcome", "reason"),
+    [
+        ("refused", Outcome.INCONCLUSIVE, Reason.NOT_CONVERTIBLE),
+        ("has nothing to look at", Outcome.INCONCLUSIVE, Reason.NO_TELEMETRY),
+        ("is of another system", Outcome.NO_ALERT, Reason.DEADLINE_PASSED),
+    ],
+)
+async def test_a_technique_is_missed_only_if_every_rule_of_it_could_have_hit(other, outcome, reason, site):
+    selection, logsource = TAGGED[other]
+    own = rule_text(selection, title=other, logsource=logsource, id=ID.replace("1", "2"))
+    site.rule(own, "other.yml")
+    site.write(start(CommandLine="whoami"))
+    result = await ask(site.detector(), detection_config={"sigma": "attack.t1059"})
+    assert (result.outcome, result.reason) == (outcome, reason)
+    told = " ".join(result.result_metadata.get("warnings", ()))
+    assert (other in told) is (outcome is Outcome.INCONCLUSIVE)
+    observed = await ask(site.detector(), detection_config={})
+    assert observed.outcome is Outcome.NO_ALERT, "what observes claims nothing of any single rule"
+
+
+async def test_a_technique_is_matched_whatever_its_other_rules_could_not_do(site):
+    for name, (selection, logsource) in TAGGED.items():
+        site.rule(rule_text(selection, title=name, logsource=logsource), f"{name}.yml")
+    site.write(start())
+    result = await ask(site.detector(), detection_config={"sigma": "attack.t1059"})
+    assert result.outcome is Outcome.MATCHED
+    assert "1 refused" in result.query_sent
+
+
+async def test_a_technique_of_which_every_rule_is_refused_cannot_be_asked(site):
+    site.rule(rule_text(*TAGGED["refused"][:1], tags=["attack.t1566.001"]), "refused.yml")
+    result = await ask(site.detector(), detection_config={"sigma": "attack.t1566"})
+    assert (result.outcome, result.reason) == (Outcome.INCONCLUSIVE, Reason.NOT_CONVERTIBLE)

@@ -13,6 +13,7 @@ from checking_core.errors import ConfigurationError
 from checking_plugin_sigma.evaluate.scan import Scanner
 from checking_plugin_sigma.recorder.record import Step, read_steps, record, write
 from checking_plugin_sigma.recorder.trace import traced
+from checking_server import cli
 
 from .rules_and_events import a_rule
 
@@ -57,11 +58,53 @@ def test_a_recording_is_telemetry_that_rules_hit_and_an_operation_that_names_its
     assert told[1]["pid"] is None
 
 
-@pytest.mark.parametrize("text", ["[", "- {nmae: x}", "just words"])
-def test_wrong_steps_are_a_configuration_error(text, tmp_path):
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("[", "is no YAML"),
+        ("just words", "is no list; write one step a line"),
+        ("- words", "step 1: is no mapping; write key: value"),
+        ("- {name: x}\n- {name: x, comand: id}", "step 2: comand is no known key; write command"),
+        ("- {name: x, zzz: id}", "step 1: zzz is no known key; write name, technique,"),
+        ("- {command: id}", "step 1: name is missing"),
+        ("- {name: 4}", "step 1: name is no text; put it in quotes"),
+        ("- {name: x, pause: long}", "step 1: pause is no number of seconds"),
+        ("- {name: x, pause: -1}", "step 1: pause is less than nothing"),
+        ("- {name: x, before: often}", "step 1: before is neither true nor false"),
+        ("- {name: x, reads: 4}", "step 1: reads is no path"),
+    ],
+)
+def test_wrong_steps_are_a_configuration_error_in_words(text, words, tmp_path):
     (tmp_path / "steps.yml").write_text(text)
-    with pytest.raises(ConfigurationError, match=r"steps\.yml"):
+    with pytest.raises(ConfigurationError) as raised:
         read_steps(tmp_path / "steps.yml")
+    assert str(raised.value).startswith(f"{tmp_path / 'steps.yml'}: {words}")
+
+
+def test_a_file_that_cannot_be_read_is_a_step_that_failed(tmp_path):
+    found = record("x", [Step(name="x", reads=tmp_path / "nothing", pause=0)], host="ws01", folder=tmp_path)
+    assert [message["execution"]["status"] for message in found.messages] == [1]
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"--into": "{}/steps.yml"}, "--into: {}/steps.yml: File exists"),
+        ({"--into": "{}/steps.yml/x"}, "--into: {}/steps.yml/x: Not a directory"),
+        ({"--folder": "{}/nowhere"}, "--folder: {}/nowhere: No such file or directory"),
+        ({"--folder": "{}/steps.yml"}, "--folder: {}/steps.yml: Not a directory"),
+        ({"--steps": "{}/nowhere.yml"}, "--steps: {}/nowhere.yml: No such file or directory"),
+    ],
+)
+def test_nothing_is_carried_out_that_could_not_be_recorded(changes, words, tmp_path, monkeypatch, capsys):
+    (tmp_path / "steps.yml").write_text(f"- {{name: x, command: touch {tmp_path}/done, pause: 0}}\n")
+    told = {"--steps": "{}/steps.yml", "--into": "{}/recorded", **changes}
+    options = [word.format(tmp_path) for option in told.items() for word in option]
+    monkeypatch.setattr(sys, "argv", ["checking", "demo", "record", *options])
+    with pytest.raises(SystemExit) as left:
+        cli.main()
+    assert (left.value.code, capsys.readouterr().err) == (2, f"checking: {words.format(tmp_path)}\n")
+    assert not (tmp_path / "done").exists()
 
 
 def test_steps_that_are_not_there_are_a_configuration_error(tmp_path):

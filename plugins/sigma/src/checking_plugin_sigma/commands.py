@@ -19,9 +19,11 @@ from rich.progress import Progress
 
 from checking_core.errors import ConfigurationError
 from checking_plugin_sigma.events.source import files_of
+from checking_plugin_sigma.option import about_option
 from checking_plugin_sigma.rules.cache import RuleCache, default_folder
 from checking_plugin_sigma.rules.load import load_rules
-from checking_plugin_sigma.survey import layer_of, survey
+from checking_plugin_sigma.rules.model import RuleSet
+from checking_plugin_sigma.survey import is_of, layer_of, survey
 from checking_plugin_sigma.tables import console, show_survey, show_trials
 
 __all__ = ["app", "record_steps"]
@@ -52,7 +54,9 @@ def scan(
     Exit code 1 if a rule was refused or a record could not be read.
     """
     began = monotonic()
-    loaded = load_rules(rules, cache=RuleCache(default_folder()))
+    loaded = _rules(rules)
+    if technique is not None and not any(is_of(rule, technique) for rule in loaded.rules):
+        raise ConfigurationError(f"--technique: no rule is tagged with {technique}; write one such as T1003.001")
     taken = round(monotonic() - began, 3)
     with _progress(files := _files(events)) as progress:
         found = survey(loaded, files, technique=technique, progress=progress)
@@ -85,7 +89,7 @@ def prove(
     if (rules is None) != (events is None):
         raise ConfigurationError("--rules and --events go together")
     sample = Path(__file__).parent / "sample"
-    loaded = load_rules(rules or sample / "rules", cache=RuleCache(default_folder()))
+    loaded = _rules(rules or sample / "rules")
     files = _files(events or [str(sample / "telemetry.jsonl")])
     trials = asyncio.run(selftest(loaded, files, _zone(time_zone)))
     if not trials:
@@ -138,10 +142,22 @@ def record_steps(
     """
     from checking_plugin_sigma.recorder.record import read_steps, record, write
 
-    found = record(name, read_steps(steps), host=host or platform.node(), folder=folder)
-    write(found, into)
+    with about_option("--steps"):
+        planned = read_steps(steps)
+    with about_option("--folder"):
+        next(folder.iterdir(), None)
+    with about_option("--into"):
+        into.mkdir(parents=True, exist_ok=True)
+    found = record(name, planned, host=host or platform.node(), folder=folder)
+    with about_option("--into"):
+        write(found, into)
     console().print(f"{len(found.messages)} steps, {len(found.events)} process starts: {into}")
     return 0
+
+
+def _rules(path: Path) -> RuleSet:
+    with about_option("--rules"):
+        return load_rules(path, cache=RuleCache(default_folder()))
 
 
 def _zone(name: str | None) -> tzinfo | None:
@@ -157,7 +173,7 @@ def _zone(name: str | None) -> tzinfo | None:
 
 def _files(places: list[str]) -> list[Path]:
     if not (files := files_of(places)):
-        raise ConfigurationError(f"{', '.join(places)}: there is no such file")
+        raise ConfigurationError(f"--events: {', '.join(places)}: there is no such file")
     return files
 
 

@@ -14,6 +14,7 @@ from checking_core.errors import ConfigurationError
 from checking_core.plugin.demo import moved
 from checking_plugin_sigma.datasets import read_datasets
 from checking_plugin_sigma.events.instant import utc_of
+from checking_plugin_sigma.option import about_option
 from checking_plugin_sigma.rules.cache import RuleCache, default_folder
 from checking_plugin_sigma.rules.load import load_rules
 
@@ -32,8 +33,10 @@ def shown(request: DemoRequest) -> Shown:
         raise ConfigurationError("--datasets and --rules go together")
     if request.datasets is None or request.rules is None:
         return _sample(request)
-    load_rules(request.rules, cache=RuleCache(default_folder()))  # refused at once, and read in no time afterwards
-    found = read_datasets(request.datasets)
+    with about_option("--rules"):
+        load_rules(request.rules, cache=RuleCache(default_folder()))  # refused at once, and read in no time afterwards
+    with about_option("--datasets"):
+        found = read_datasets(request.datasets)
     told = {"version": 1, "backends_default": ["sigma"], "expectations": found.expectations}
     expectations = request.folder / "expectations.yml"
     expectations.write_bytes(msgspec.json.encode(told))

@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from functools import partial
 from typing import Any, TypeVar
 
 import msgspec
@@ -24,21 +25,20 @@ from checking_core import (
     Health,
     Match,
     QueryInvalidError,
-    Reason,
     SearchAnswer,
     SearchDetector,
     SearchRequest,
 )
 from checking_core.errors import ConfigurationError
-from checking_core.matching.window import Window
 from checking_core.plugin.subject import Subject
 from checking_plugin_sigma.evaluate.actions import actions_of
 from checking_plugin_sigma.evidence import match_of, record_of
 from checking_plugin_sigma.rules.cache import RuleCache
-from checking_plugin_sigma.rules.model import Rule
-from checking_plugin_sigma.rules.question import Library
+from checking_plugin_sigma.rules.model import RuleSet
+from checking_plugin_sigma.rules.question import Library, is_words
 from checking_plugin_sigma.settings import SigmaConfig, SigmaSettings
-from checking_plugin_sigma.telemetry import Reported, Telemetry, shifted
+from checking_plugin_sigma.silence import Silence, silence_of
+from checking_plugin_sigma.telemetry import Telemetry, shifted
 
 __all__ = ["SigmaDetector"]
 
@@ -85,19 +85,22 @@ class SigmaDetector(SearchDetector):
         return Health(ok=True, detail=detail)
 
     async def detect(self, task: DetectionTask) -> Finding:
-        """See ``BaseWorker``. A rule that had nothing to look at was not silent: that proves nothing."""
+        """See ``BaseWorker``. A rule that had nothing to look at was not silent, whatever another question found."""
         task = self._dated(task)
         found = await super().detect(task)
-        hits = Answer.YES in (found.rule, found.telemetry)
-        if hits or Answer.NO not in (found.rule, found.telemetry):
+        silent = [ask for ask in _EVALUATED if getattr(found, ask) is Answer.NO]
+        if not silent:
             return found
         subject = await self._subject(task)
-        silences = await self._run(self._silences, subject)
+        silences = await self._run(partial(self._silences, silent), subject)
         if not silences:
             return found
-        words = tuple(f"{ask}: {_WORDS[reason]}" for ask, reason in silences.items())
-        reason = next(iter(silences.values()))
-        return msgspec.structs.replace(found, complete=False, reason=reason, warnings=(*found.warnings, *words))
+        unknown: dict[str, Any] = dict.fromkeys(silences, Answer.UNKNOWN)
+        words = tuple(f"{ask}: {silence.words}" for ask, silence in silences.items())
+        reason = next(iter(silences.values())).reason
+        return msgspec.structs.replace(
+            found, complete=False, reason=reason, warnings=(*found.warnings, *words), **unknown
+        )
 
     def _dated(self, task: DetectionTask) -> DetectionTask:
         """A replayed recording is dated by the execution, so that no other execution may share an answer about it."""
@@ -121,12 +124,15 @@ class SigmaDetector(SearchDetector):
 
     def convert(self, sigma: str | dict[str, Any]) -> str:
         """See ``SearchDetector``: a rule is a query as it stands."""
-        return sigma if isinstance(sigma, str) else yaml.safe_dump(sigma, allow_unicode=True, sort_keys=False)
+        text = sigma if isinstance(sigma, str) else yaml.safe_dump(sigma, allow_unicode=True, sort_keys=False)
+        if is_words(text):
+            raise QueryInvalidError("sigma names a rule or holds one; words to look for belong in rule: {query: ...}")
+        return text
 
     def rule_problem(self, sigma: str | dict[str, Any]) -> str | None:
         """See ``KnowsRules``."""
         try:
-            self._library.meant(sigma)
+            self._library.meant(self.convert(sigma))
         except CheckingError as error:
             return str(error)
         return None
@@ -146,30 +152,31 @@ class SigmaDetector(SearchDetector):
             raise BackendUnreachableError(str(error)) from error
 
     def _evaluated(self, request: SearchRequest) -> SearchAnswer:
-        rules, words = self._asked(request.query)
-        files = _files(request.config)
+        asked, words = self._asked(request.query)
+        rules, files = asked.rules, _files(request.config)
         shift = self._shift(request.config)
         window = shifted(request.window, shift or timedelta(0))
-        found = actions_of(self._telemetry.hits(rules, files))
+        found = actions_of(self._telemetry.hits(rules, files), self._telemetry.moment)
         records = [
             record_of(action, request.ask, moment, shift)
             for action in found
             if (moment := self._telemetry.moment(action[0])) is None or window.holds(moment)
         ]
+        problems = self._telemetry.problems(rules, files)
         return SearchAnswer(
             records=records,
-            complete=len(records) <= request.limit,
+            complete=len(records) <= request.limit and not problems,
             query_sent=f"Sigma over {len(self._telemetry.files(files))} files{_replayed(shift)}: {words}",
-            messages=tuple(self._telemetry.problems(rules)),
+            messages=tuple(problems),
         )
 
-    def _asked(self, query: str | None) -> tuple[Sequence[Rule], str]:
+    def _asked(self, query: str | None) -> tuple[RuleSet, str]:
         """The rules of a question, and the question in words."""
+        found = self._library.all() if query is None else self._library.meant(query)
         if query is None:
-            found = self._library.all()
-            return found.rules, f"{len(found.rules)} rules, {len(found.refused)} refused"
-        rules = self._library.meant(query)
-        return rules, "; ".join(f"{rule.title} ({rule.about})" for rule in rules)
+            return found, f"{len(found.rules)} rules, {len(found.refused)} refused"
+        refused = f"; {len(found.refused)} refused" if found.refused else ""
+        return found, "; ".join(f"{rule.title} ({rule.about})" for rule in found.rules) + refused
 
     def _shift(self, config: DetectionConfig) -> timedelta | None:
         """From the first event of the recording to the moment that it is replayed onto."""
@@ -177,16 +184,15 @@ class SigmaDetector(SearchDetector):
         first = self._telemetry.reported(None, _files(config)).first if onto else None
         return onto - first if onto is not None and first is not None else None
 
-    def _silences(self, subject: Subject) -> dict[Ask, Reason]:
-        """For each question why its rules could not have hit anything, if they could not."""
+    def _silences(self, asked: Sequence[Ask], subject: Subject) -> dict[Ask, Silence]:
+        """Of these questions those whose rules could not have hit anything, and why."""
         reported = self._telemetry.reported(subject.identity.host, _files(subject.config))
         window = shifted(subject.windows.accepted, self._shift(subject.config) or timedelta(0))
-        found: dict[Ask, Reason] = {}
-        for ask in (Ask.RULE, Ask.TELEMETRY):
-            if ask in subject.config.asks:
-                query = subject.request(ask, self, 1).query
-                reason = _silence(reported, self._asked(query)[0], window)
-                found |= {ask: reason} if reason else {}
+        found: dict[Ask, Silence] = {}
+        for ask in asked:
+            query = subject.request(ask, self, 1).query
+            silence = silence_of(reported, self._asked(query)[0], window, observes=query is None)
+            found |= {ask: silence} if silence else {}
         return found
 
 
@@ -198,21 +204,11 @@ def _replayed(shift: timedelta | None) -> str:
     return "" if shift is None else f", recorded {timedelta(seconds=round(shift.total_seconds()))} earlier"
 
 
+_EVALUATED = (Ask.RULE, Ask.TELEMETRY)
 _WILDCARD = re.compile(r"[*?\\]")
-_WORDS = {
-    Reason.NO_TELEMETRY: "there is no event of the rule's log source from this host, so the rule says nothing",
-    Reason.SOURCE_SILENT: "there is no event of any kind from this host at a known time in the window",
-}
 
 
 def _literal(text: str) -> str:
     """A text as YAML reads it in any context: what is not plain is written as its number."""
     plain = (one if " " <= one <= "~" and one not in '"\\' else f"\\U{ord(one):08X}" for one in text)
     return f'"{"".join(plain)}"'
-
-
-def _silence(reported: Reported, rules: Sequence[Rule], window: Window) -> Reason | None:
-    """Why no hit proves nothing: the rule had nothing to look at."""
-    if not reported.serves(rules):
-        return Reason.NO_TELEMETRY
-    return None if reported.covers(window) else Reason.SOURCE_SILENT

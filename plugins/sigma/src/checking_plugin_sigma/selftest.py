@@ -122,8 +122,8 @@ class _Single(SigmaDetector):
         super().__init__(*args, **options)
         self._rule = rule
 
-    def _asked(self, query: str | None) -> tuple[Sequence[Rule], str]:  # noqa: ARG002
-        return (self._rule,), self._rule.title
+    def _asked(self, query: str | None) -> tuple[RuleSet, str]:  # noqa: ARG002
+        return RuleSet(rules=(self._rule,)), self._rule.title
 
 
 def _task(rule: Rule, moment: datetime) -> DetectionTask:

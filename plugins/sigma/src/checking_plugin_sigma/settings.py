@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeAlias
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+import msgspec
 from pydantic import AwareDatetime, BaseModel, BeforeValidator, Field
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from checking_core import Ask, DetectionConfig
+from checking_plugin_sigma.events.instant import instant_of
 from checking_plugin_sigma.events.routing import Logsource
 from checking_plugin_sigma.rules.cache import default_folder
 
@@ -51,8 +52,23 @@ def _places(value: object) -> object:
     """One path, several as the system separates them, or a JSON list."""
     if not isinstance(value, str):
         return value
-    found = json.loads(value) if value.lstrip().startswith("[") else value.split(os.pathsep)
-    return tuple(place for place in found if place)
+    if not value.lstrip().startswith("["):
+        return tuple(filter(None, value.split(os.pathsep)))
+    try:
+        return tuple(filter(None, msgspec.json.decode(value, type=list[str])))
+    except msgspec.DecodeError:
+        raise ValueError('begins like a JSON list and is none; write one such as ["logs/*.jsonl"]') from None
+
+
+def _moment(value: object) -> object:
+    """A text as a moment, told in words of ours if it is none."""
+    told = instant_of(value) if isinstance(value, str) else None
+    if isinstance(value, str) and (told is None or not told.zoned):
+        raise ValueError("is no date and time with its zone; write one such as 2026-01-31T12:00:00Z")
+    return told.moment if told else value
+
+
+Moment: TypeAlias = Annotated[AwareDatetime, BeforeValidator(_moment)]
 
 
 class SigmaSettings(BaseSettings):
@@ -70,7 +86,7 @@ class SigmaSettings(BaseSettings):
         default=None, description="Zone of times that are written without one; unset: they are unknown"
     )
     replay: bool = Field(default=False, description="Shift recordings onto the time of each execution")
-    replay_onto: AwareDatetime | None = Field(
+    replay_onto: Moment | None = Field(
         default=None, description="Shift recordings so that their first event is at this moment, for all executions"
     )
     logsources: dict[str, NamedLogsource] = Field(
@@ -91,7 +107,7 @@ class SigmaConfig(DetectionConfig):
 
     files: str | None = None
     replay: bool | None = None
-    replay_onto: AwareDatetime | None = None
+    replay_onto: Moment | None = None
 
     @property
     def asks(self) -> frozenset[Ask]:

@@ -15,7 +15,7 @@ from checking_plugin_sigma.evaluate.actions import Actions
 from checking_plugin_sigma.evaluate.scan import Hit, Scanner
 from checking_plugin_sigma.rules.model import Refused, Rule, RuleSet
 
-__all__ = ["RuleHits", "Silent", "Survey", "layer_of", "survey"]
+__all__ = ["RuleHits", "Silent", "Survey", "is_of", "layer_of", "survey"]
 
 _MOST_PLACES = 5
 
@@ -84,7 +84,7 @@ def survey(
     Raises:
         BackendUnreachableError: a file cannot be read.
     """
-    asked = [rule for rule in rules.rules if technique is None or _is_of(rule, technique)]
+    asked = [rule for rule in rules.rules if technique is None or is_of(rule, technique)]
     scanner = Scanner(asked, progress=progress, **options)
     began = time.monotonic()
     found: dict[int, _Tally] = {}
@@ -96,7 +96,7 @@ def survey(
     return Survey(
         files=len(files),
         events=scanner.events + scanner.left_out,
-        unreadable=scanner.unreadable.total(),
+        unreadable=scanner.unreadable.total() + scanner.unfinished.total(),
         given=rules.given,
         evaluated=len(asked) - len(silent),
         left_out=len(rules.rules) - len(asked),
@@ -133,7 +133,8 @@ def layer_of(found: Survey) -> dict[str, Any]:
     }
 
 
-def _is_of(rule: Rule, technique: str) -> bool:
+def is_of(rule: Rule, technique: str) -> bool:
+    """Whether a rule is tagged with a technique, its parent, a sub-technique of it, or one that it was renamed to."""
     return any(kinship(technique, own) for own in rule.techniques)
 
 

@@ -8,8 +8,8 @@ that reported such events, at a time when it reported at all.
 from __future__ import annotations
 
 import threading
-from collections import Counter, OrderedDict
-from collections.abc import Iterable, Mapping, Sequence
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta, tzinfo
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -31,51 +31,69 @@ _SLOT = 60
 """Seconds: how finely it is remembered when a host reported."""
 _SAMPLE = 256
 """Events of a chunk whose times are compared."""
+_SYSTEMS = frozenset({"windows", "linux", "macos"})
 _MOST_QUESTIONS = 64
 _MOST_HITS = 100_000
 
 
-class Reported:
-    """What a host, or several together, reported.
+class _Times:
+    """When events were reported: by times that are trusted, and by those of collectors."""
 
-    ``slots`` and ``first`` are by trusted times; ``collected`` and ``first_collected`` by those of collectors.
+    def __init__(self) -> None:
+        self.known: set[int] = set()
+        self.collected: set[int] = set()
+
+    def within(self, window: Window) -> bool:
+        """Whether any event has a trusted time in a window."""
+        first, last = _slot(window.start), _slot(window.end)
+        if last - first > len(self.known):
+            return any(first <= slot <= last for slot in self.known)
+        return any(slot in self.known for slot in range(first, last + 1))
+
+
+class Reported:
+    """What a host, or several together, reported of each log source, and when: one may stop while others go on.
+
+    ``first`` is by trusted times, ``first_collected`` by those of collectors.
     """
 
     def __init__(self) -> None:
-        self.routes: Counter[Route] = Counter()
-        self.slots: set[int] = set()
-        self.collected: set[int] = set()
+        self.times: dict[Route, _Times] = {}
         self.first: datetime | None = None
         self.first_collected: datetime | None = None
 
-    def serves(self, rules: Iterable[Rule]) -> bool:
-        """Whether there is anything that one of the rules is about."""
-        wanted = {rule.logsource for rule in rules}
-        return any(route.serves(source) for route in self.routes for source in wanted)
+    def concerns(self, wanted: Logsource) -> bool:
+        """Whether a log source may be one of this host: not if it is of another operating system."""
+        own = {route.product for route in self.times} & _SYSTEMS
+        return not own or wanted.product not in _SYSTEMS - own
 
-    def covers(self, window: Window) -> bool:
-        """Whether anything was reported within a window."""
-        first, last = _slot(window.start), _slot(window.end)
-        if last - first > len(self.slots):
-            return any(first <= slot <= last for slot in self.slots)
-        return any(slot in self.slots for slot in range(first, last + 1))
+    def serves(self, wanted: Logsource) -> bool:
+        """Whether there is anything of a log source."""
+        return any(route.serves(wanted) for route in self.times)
+
+    def covers(self, wanted: Logsource, window: Window) -> bool:
+        """Whether anything of a log source was reported within a window."""
+        return any(route.serves(wanted) and times.within(window) for route, times in self.times.items())
 
     def add(self, other: Reported, *, trusting: bool) -> None:
         """Take in what another one reported, with the times of its collector or without."""
-        self.routes += other.routes
-        self.slots |= other.slots | (other.collected if trusting else set())
-        times = (self.first, other.first, other.first_collected if trusting else None)
-        self.first = min((moment for moment in times if moment), default=None)
+        for route, times in other.times.items():
+            own = self.times.setdefault(route, _Times())
+            own.known |= times.known | (times.collected if trusting else set())
+        firsts = (self.first, other.first, other.first_collected if trusting else None)
+        self.first = min((moment for moment in firsts if moment), default=None)
 
     def count(self, event: Event, zone: tzinfo | None) -> None:
         """One more event."""
-        self.routes[event.route] += 1
+        times = self.times.get(event.route)
+        if times is None:
+            times = self.times[event.route] = _Times()
         moment = utc_of(event.fields)
         if moment is not None:
-            self.slots.add(_slot(moment))
+            times.known.add(_slot(moment))
             self.first = min(self.first or moment, moment)
         elif (moment := collected_of(event.fields, zone)) is not None:
-            self.collected.add(_slot(moment))
+            times.collected.add(_slot(moment))
             self.first_collected = min(self.first_collected or moment, moment)
 
 
@@ -159,21 +177,30 @@ class Telemetry:
         return [hit for path, hits in question.hits.items() if path in kept for hit in hits]
 
     def reported(self, host: HostNames | None, only: str | None = None) -> Reported:
-        """What a host reported in the files of these names; all hosts together for ``None``."""
+        """What a host reported in the files of these names; all hosts together for ``None``.
+
+        An event that names no host, or none that can be told from it, is nobody's.
+        """
         files = self.files(only)
         for path in files:
             self._count(path)
         found = Reported()
         for path in self._reported if only is None else files:
             for name, one in self._reported[path].items():
-                if host is None or host.place_of((name,) if name else ()) is not Place.OTHER:
+                if host is None or host.place_of((name,)) in (Place.SAME, Place.ADDRESS):
                     found.add(one, trusting=path not in self._contradicted)
         return found
 
-    def problems(self, rules: Sequence[Rule]) -> list[str]:
-        """What could not be read when some rules were asked, in words."""
-        unreadable = self._question(rules).scanner.unreadable
-        return [f"{name}: {count} records cannot be read" for name, count in unreadable.items()]
+    def problems(self, rules: Sequence[Rule], only: str | None = None) -> list[str]:
+        """What could not be read of the files of these names when some rules were asked, in words."""
+        scanner = self._question(rules).scanner
+        told = (scanner.unreadable, "cannot be read"), (scanner.unfinished, "are not written to their end")
+        return [
+            f"{path.name}: {counted[path]} records {problem}"
+            for path in self.files(only)
+            for counted, problem in told
+            if counted[path]
+        ]
 
     def _question(self, rules: Sequence[Rule]) -> _Question:
         key = tuple(f"{rule.id} {rule.digest}" for rule in rules)

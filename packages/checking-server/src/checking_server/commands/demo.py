@@ -58,6 +58,7 @@ _PREFIX = "CHECKING_DEMO_"
 _AT_ONCE = TimingOverride(settle=0, deadline=3, poll_interval=1)
 _PATIENCE = 8.0
 """Seconds: what is not there by then never comes, for all of it is recorded or played."""
+_SQLITE = b"SQLite format 3\0"
 _INSTALL = "pip install checking-plugin-sigma"
 
 
@@ -75,6 +76,8 @@ async def demo(
     """
     host = PluginHost.load()
     console = terminal()
+    if keep is not None:
+        _prepare(keep)
     with tempfile.TemporaryDirectory(prefix="checking-demo-") as folder:
         request = DemoRequest(folder=Path(folder), ended=datetime.now(UTC), datasets=datasets, rules=rules)
         with _reading():
@@ -92,6 +95,19 @@ async def demo(
         say(console, f"Any other step explained: CHECKING_DATABASE_URL=sqlite:///{keep} checking explain latest STEP")
     say(console, "Your own operation: checking ingest FILE --expectations FILE, then checking report latest")
     return 0
+
+
+def _prepare(keep: Path) -> None:
+    """Refuse what is no database at once, and by the name of the option."""
+    try:
+        keep.parent.mkdir(parents=True, exist_ok=True)
+        with keep.open("ab+") as file:
+            file.seek(0)
+            begins = file.read(len(_SQLITE))
+    except OSError as error:
+        raise ConfigurationError(f"--keep: {keep}: {error.strerror}") from error
+    if begins not in (b"", _SQLITE):
+        raise ConfigurationError(f"--keep: {keep}: is a file of another kind; name a new one")
 
 
 @contextmanager

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 from checking_plugin_sigma.evaluate.scan import Hit
 from checking_plugin_sigma.events.instant import utc_of
@@ -13,6 +13,13 @@ from checking_plugin_sigma.events.model import Event
 __all__ = ["Actions", "actions_of"]
 
 _APART = timedelta(seconds=2)
+
+
+Moment: TypeAlias = Callable[[Hit], datetime | None]
+
+
+def _utc(hit: Hit) -> datetime | None:
+    return utc_of(hit.event.fields)
 
 
 class _Record(NamedTuple):
@@ -25,12 +32,16 @@ class _Record(NamedTuple):
 class Actions:
     """The actions behind the hits of one rule. Of each hit as much is kept as tells the next one from it.
 
+    Args:
+        moment: when a hit happened, if that is known.
+
     Attributes:
         count: how many there are so far.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, moment: Moment = _utc) -> None:
         self.count = 0
+        self._moment = moment
         self._starts: dict[int, list[tuple[int, list[_Record]]]] = {}
 
     def add(self, hit: Hit) -> int:
@@ -39,7 +50,7 @@ class Actions:
         if likeness is None:
             self.count += 1
             return self.count - 1
-        record = _Record(hit.event.text("Channel").casefold(), utc_of(hit.event.fields))
+        record = _Record(hit.event.text("Channel").casefold(), self._moment(hit))
         alike = self._starts.setdefault(likeness, [])
         for number, records in alike:
             if _is_one(record, records):
@@ -50,15 +61,20 @@ class Actions:
         return self.count - 1
 
 
-def actions_of(hits: Iterable[Hit]) -> list[list[Hit]]:
-    """The hits by rule and action: of each action the record that tells its time first."""
+def actions_of(hits: Iterable[Hit], moment: Moment = _utc) -> list[list[Hit]]:
+    """The hits by rule and action: of each action the record that tells its time first.
+
+    Args:
+        hits: of any rules.
+        moment: when a hit happened, if that is known; by default what is UTC by definition.
+    """
     by_rule: dict[str, Actions] = {}
     found: dict[tuple[str, int], list[Hit]] = {}
     for hit in hits:
         rule = f"{hit.rule.id} {hit.rule.digest}"
-        found.setdefault((rule, by_rule.setdefault(rule, Actions()).add(hit)), []).append(hit)
+        found.setdefault((rule, by_rule.setdefault(rule, Actions(moment)).add(hit)), []).append(hit)
     for action in found.values():
-        action.sort(key=lambda hit: utc_of(hit.event.fields) is None)
+        action.sort(key=lambda hit: (utc_of(hit.event.fields) is None, moment(hit) is None))
     return list(found.values())
 
 

@@ -24,6 +24,7 @@ __all__ = ["Hit", "Scanner", "events_of", "wanted_fields"]
 CHUNK = 4096
 """Events that are held at a time."""
 _EVENT_ID = b'"EventID":'
+_LOGSOURCE = b'"logsource"'
 _MARK = b"\xef\xbb\xbf"
 """What some editors put in front of UTF-8."""
 _decode = msgspec.json.Decoder().decode
@@ -49,7 +50,8 @@ class Scanner:
         events: how many events may concern one of the rules.
         left_out: how many cannot, which could be told before they were decoded.
         routes: how many of them there were of each log source.
-        unreadable: records that could not be decoded, by file.
+        unreadable: files with records that could not be decoded, and how many.
+        unfinished: files with records at their end that are not written to theirs, and how many.
     """
 
     def __init__(
@@ -61,7 +63,8 @@ class Scanner:
     ) -> None:
         self.rules = rules
         self.events = self.left_out = 0
-        self.unreadable: Counter[str] = Counter()
+        self.unreadable: Counter[Path] = Counter()
+        self.unfinished: Counter[Path] = Counter()
         self.routes: Counter[Route] = Counter()
         self._logsources = logsources or {}
         self._event_ids = event_ids_of(rule.logsource for rule in rules)
@@ -108,11 +111,12 @@ class Scanner:
             self._progress(reader.position - before)
             before = reader.position
         self.left_out += reader.left_out
-        name = reader.path.name
         if reader.anew:
-            self.unreadable.pop(name, None)
+            self.unreadable.pop(reader.path, None)
         if reader.unreadable:
-            self.unreadable[name] += reader.unreadable
+            self.unreadable[reader.path] += reader.unreadable
+        if not reader.unchanged:
+            self.unfinished[reader.path] = reader.unfinished
 
     def _evaluated(self, batch: Sequence[tuple[Path, list[Event]]]) -> Iterator[Hit]:
         events = [event for _, some in batch for event in some]
@@ -138,8 +142,16 @@ class Scanner:
 def events_of(
     reader: Reader, said: Route | None, event_ids: frozenset[int] | None, size: int = CHUNK
 ) -> Iterator[list[Event]]:
-    """The events of a file, some thousands at a time."""
+    """The events of a file, some thousands at a time.
+
+    Args:
+        reader: of the file.
+        said: where all of them belong, if somebody named that: then their ids tell nothing.
+        event_ids: of Windows events that are wanted; ``None`` for all.
+        size: how many are handed on together.
+    """
     events: list[Event] = []
+    event_ids = event_ids if said is None else None
     for record in reader:
         if event_ids is not None and _is_unwanted(record, event_ids):
             reader.left_out += 1
@@ -169,7 +181,7 @@ def _told(record: Record) -> Any:
         return record.told
     try:
         return _decode(record.raw.removeprefix(_MARK) if record.line == 1 else record.raw)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
 
 
@@ -184,7 +196,8 @@ def _bundled(told: dict[str, Any]) -> Sequence[dict[str, Any]]:
 def _is_unwanted(record: Record, event_ids: frozenset[int]) -> bool:
     """Whether the text says, before it is decoded, that it is an event of another id.
 
-    Only the plain form counts: one key ``EventID`` with a number. Whatever is written otherwise is decoded.
+    Only the plain form counts: one key ``EventID`` with a number. Whatever is written otherwise is decoded, and what
+    names its log source.
     """
     raw = record.raw
     place = raw.find(_EVENT_ID)
@@ -192,4 +205,4 @@ def _is_unwanted(record: Record, event_ids: frozenset[int]) -> bool:
         return False
     begin = place + len(_EVENT_ID)
     digits = raw[begin : begin + 8].strip(b' "').partition(b",")[0].partition(b"}")[0].rstrip(b' "')
-    return digits.isdigit() and int(digits) not in event_ids
+    return digits.isdigit() and int(digits) not in event_ids and _LOGSOURCE not in raw

@@ -8,14 +8,18 @@ from __future__ import annotations
 
 import binascii
 import re
-from collections.abc import Iterable, Iterator
-from datetime import UTC, datetime
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
+
+from checking_plugin_sigma.events.instant import since_1970
 
 __all__ = ["AuditRecords"]
 
 _HEAD = re.compile(rb"(?:node=(\S+) )?type=(\S+) msg=audit\((\d+)\.(\d+):(\d+)\): ?(.*)", re.DOTALL)
-_FIELD = re.compile(r"""([\w-]+)=("[^"]*"|'[^']*'|\S*)""")
+_FIELD = re.compile(r"""([\w-]+(?:\[\d+\])?)=("[^"]*"|'[^']*'|\S*)""")
+_PART = re.compile(r"(a\d+)\[\d+\]")
+"""Of an argument that is too long for one field."""
+_ARGUMENT = re.compile(r"a(\d+)")
 _HEX = re.compile(r"(?:[0-9A-F]{2})+")
 _ENCODED = frozenset({"proctitle", "cwd", "exe", "comm", "name", "key", "cmd", "data", "acct"})
 _MOST_OPEN = 64
@@ -34,10 +38,13 @@ class AuditRecords:
 
     Attributes:
         unfinished: the lines, with their numbers, of process starts of which more may follow.
+        begun: how many process starts these are.
+        unreadable: lines that are no record, and process starts of which a part is missing.
     """
 
     def __init__(self, unfinished: Iterable[tuple[int, bytes]] = ()) -> None:
         self.unfinished: tuple[tuple[int, bytes], ...] = ()
+        self.begun = self.unreadable = 0
         self._open: dict[str, _Group] = {}
         for number, line in unfinished:
             self._take(number, line)
@@ -47,16 +54,25 @@ class AuditRecords:
         for number, line in lines:
             record = self._take(number, line)
             if record is None:
+                self.unreadable += bool(line.strip())
                 continue
             yield number, record
             if record["type"] in _LAST:
-                yield from _start(self._open.pop(_key(record)))
+                yield from self._closed(self._open.pop(_key(record)))
             elif len(self._open) > _MOST_OPEN:
-                yield from _start(self._open.pop(next(iter(self._open))))
+                yield from self._closed(self._open.pop(next(iter(self._open))))
+        waiting: list[_Group] = []
         for group in self._open.values():
-            yield from _start(group)
-        waiting = (group for group in self._open.values() if _is_begun(group))
+            if _is_begun(group):
+                waiting.append(group)
+            else:
+                yield from _start(group)
+        self.begun = len(waiting)
         self.unfinished = tuple((number, line) for group in waiting for number, line, _ in group)
+
+    def _closed(self, group: _Group) -> Iterator[tuple[int, dict[str, Any]]]:
+        self.unreadable += _is_begun(group)
+        yield from _start(group)
 
     def _take(self, number: int, line: bytes) -> dict[str, Any] | None:
         record = _record(line)
@@ -70,58 +86,90 @@ def _key(record: dict[str, Any]) -> str:
 
 
 def _is_begun(group: _Group) -> bool:
-    """Whether it is a process start whose command line has not been written yet."""
-    kinds = {record["type"] for _, _, record in group}
-    return "SYSCALL" in kinds and "EXECVE" not in kinds
+    """Whether it is a process start whose command line has not been written yet, or not all of it."""
+    return _call_of(group) is not None and not _is_complete(group)
+
+
+def _call_of(group: _Group) -> dict[str, Any] | None:
+    """The call of an event that starts a process, unless it failed."""
+    call = _first_of(group, "SYSCALL")
+    return call if call and call.get("syscall") in _STARTS and call.get("success") != "no" else None
+
+
+def _first_of(group: _Group, kind: str) -> dict[str, Any]:
+    return next((record for _, _, record in group if record["type"] == kind), {})
+
+
+def _is_complete(group: _Group) -> bool:
+    return bool(_first_of(group, "EXECVE").get("argc") == str(len(_arguments(group))))
+
+
+def _arguments(group: _Group) -> Sequence[str]:
+    """The arguments in their order; many of them, and long ones, are written in several records."""
+    found: dict[int, str] = {}
+    for _, _, record in group:
+        for name, text in record.items() if record["type"] == "EXECVE" else ():
+            if place := _ARGUMENT.fullmatch(name):
+                found[int(place[1])] = found.get(int(place[1]), "") + text
+    return [found[place] for place in sorted(found)]
 
 
 def _record(line: bytes) -> dict[str, Any] | None:
     found = _HEAD.match(line.strip())
     if found is None:
         return None
-    parts = (part.decode(errors="replace") if part else "" for part in found.groups())
-    node, kind, seconds, fraction, serial, rest = parts
-    moment = datetime.fromtimestamp(int(seconds) + float(f"0.{fraction}"), UTC)
+    texts = (text.decode(errors="replace") if text else "" for text in found.groups())
+    node, kind, seconds, fraction, serial, rest = texts
+    moment = since_1970(f"{seconds}.{fraction}")
     record: dict[str, Any] = {
         "logsource": {"product": "linux", "service": "auditd"},
         "type": kind,
         "serial": serial,
-        "UtcTime": moment.isoformat(),
+        "UtcTime": moment and moment.isoformat(),
     }
     if node:
         record["Computer"] = node
+    parts: dict[str, list[str]] = {}
     for name, value in _FIELD.findall(rest.replace("\x1d", " ")):
         if name == "msg" and value[:1] == "'":
-            record |= {inner: _value(inner, text) for inner, text in _FIELD.findall(value[1:-1])}
+            record |= {inner: _value(inner, text, kind) for inner, text in _FIELD.findall(value[1:-1])}
+        elif part := _PART.fullmatch(name):
+            parts.setdefault(part[1], []).append(value)
         else:
-            record[name] = _value(name, value)
-    return record
+            record[name] = _value(name, value, kind)
+    return record | {name: _joined(name, values, kind) for name, values in parts.items()}
 
 
-def _value(name: str, text: str) -> str:
+def _joined(name: str, values: Sequence[str], kind: str) -> str:
+    """The parts of an argument; of one in hex a character may begin in one part and end in the next."""
+    if all(_HEX.fullmatch(value) for value in values):
+        return _value(name, "".join(values), kind)
+    return "".join(_value(name, value, kind) for value in values)
+
+
+def _value(name: str, text: str, kind: str) -> str:
     """A value without quotes; what the kernel could not write as text it wrote in hex."""
     if text[:1] in ('"', "'"):
         return text[1:-1]
-    encoded = name in _ENCODED or re.fullmatch(r"a\d+", name) is not None
-    if encoded and len(text) > 1 and _HEX.fullmatch(text):
-        return binascii.unhexlify(text).replace(b"\0", b" ").decode(errors="replace").rstrip()
+    argument = kind == "EXECVE" and _ARGUMENT.fullmatch(name) is not None
+    if (argument or name in _ENCODED) and _HEX.fullmatch(text):
+        found = binascii.unhexlify(text).replace(b"\0", b" ").decode(errors="replace")
+        return found if argument else found.rstrip()
     return text
 
 
 def _start(group: _Group) -> Iterator[tuple[int, dict[str, Any]]]:
     """The process start that the records of one event tell of."""
-    by_type = {record["type"]: record for _, _, record in reversed(group)}
-    call, arguments = by_type.get("SYSCALL"), by_type.get("EXECVE")
-    if call is None or arguments is None or call.get("syscall") not in _STARTS or call.get("success") == "no":
+    call = _call_of(group)
+    if call is None or not _first_of(group, "EXECVE"):
         return
-    words = [arguments[name] for place in range(int(arguments.get("argc", 0))) if (name := f"a{place}") in arguments]
     told = {
         "logsource": {"product": "linux", "category": "process_creation"},
         "UtcTime": call["UtcTime"],
         "Computer": call.get("Computer"),
         "Image": call.get("exe"),
-        "CommandLine": " ".join(words),
-        "CurrentDirectory": by_type.get("CWD", {}).get("cwd"),
+        "CommandLine": " ".join(_arguments(group)),
+        "CurrentDirectory": _first_of(group, "CWD").get("cwd"),
         "ProcessId": call.get("pid"),
         "ParentProcessId": call.get("ppid"),
         "User": call.get("AUID") or call.get("auid"),

@@ -2,8 +2,9 @@
 
 Sysmon's ``UtcTime`` and the ``SystemTime`` of the Windows event log are UTC. What collectors add is often the local
 time of the recorder, without any zone, on a 12-hour clock, or even as if it were UTC. So a time without a zone is only
-known where one is configured, and no time of a collector is trusted that the same file contradicts. An event of unknown
-time is neither dropped nor accepted.
+known where one is configured, and no time of a collector is trusted that the same file contradicts. A time of another
+age is the zero of somebody's clock, or its end, and tells nothing. An event of unknown time is neither dropped nor
+accepted.
 """
 
 from __future__ import annotations
@@ -12,13 +13,14 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Any, NamedTuple
 
-__all__ = ["Told", "collected_of", "instant_of", "is_contradicted", "utc_of"]
+__all__ = ["Told", "collected_of", "instant_of", "is_contradicted", "since_1970", "utc_of"]
 
 _IN_UTC = ("UtcTime", "SystemTime")
 _OF_COLLECTORS = (
     *("@timestamp", "TimeCreated", "EventTime", "eventTime", "EventReceivedTime"),
     *("timestamp", "Timestamp", "time", "_time"),
 )
+_FIRST_YEAR, _LAST_YEAR = 2000, 2099
 _FAR_OFF = timedelta(minutes=5)
 
 
@@ -40,12 +42,18 @@ def instant_of(text: str) -> Told | None:
     return Told(found, zoned=True) if found.tzinfo else Told(found.replace(tzinfo=UTC), zoned=False)
 
 
+def since_1970(seconds: str) -> datetime | None:
+    """The moment so many seconds after the beginning of 1970, in UTC; ``None`` if there is no such moment."""
+    try:
+        return datetime.fromtimestamp(float(seconds), UTC)
+    except (ValueError, OverflowError, OSError):
+        return None
+
+
 def utc_of(fields: Mapping[str, Any]) -> datetime | None:
     """When it happened, by a field that is in UTC by definition."""
-    for name in _IN_UTC:
-        if (told := _told(fields, name)) is not None:
-            return told.moment.astimezone(UTC)
-    return None
+    found = (_told(fields, name) for name in _IN_UTC)
+    return next((told.moment.astimezone(UTC) for told in found if told), None)
 
 
 def collected_of(fields: Mapping[str, Any], zone: tzinfo | None) -> datetime | None:
@@ -71,5 +79,7 @@ def is_contradicted(fields: Mapping[str, Any], zone: tzinfo | None) -> bool:
 
 
 def _told(fields: Mapping[str, Any], name: str) -> Told | None:
+    """The time in a field, if it is one of this age."""
     value = fields.get(name)
-    return instant_of(value) if isinstance(value, str) else None
+    told = instant_of(value) if isinstance(value, str) else None
+    return told if told and _FIRST_YEAR <= told.moment.year <= _LAST_YEAR else None

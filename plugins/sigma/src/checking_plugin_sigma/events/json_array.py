@@ -13,7 +13,7 @@ _TOKEN = re.compile(rb'\\.|["{}\[\]]', re.DOTALL)
 
 
 def array_records(file: IO[bytes]) -> Iterator[bytes | None]:
-    """The text of each object in the outermost array; ``None`` for one that the end of the file cuts off."""
+    """The text of each object in the outermost array; ``None`` for what the end of the file cuts off."""
     rest, depth, quoted = b"", 0, False
     while block := _block(file):
         text = rest + block
@@ -33,7 +33,7 @@ def array_records(file: IO[bytes]) -> Iterator[bytes | None]:
                     yield text[begin : found.end()]
                     begin = found.end()
         rest = text[begin:] if depth > 1 else b""
-    if rest:
+    if depth:
         yield None
 
 

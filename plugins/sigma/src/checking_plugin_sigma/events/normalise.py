@@ -7,9 +7,9 @@ it, Sysmon for Linux, auditd, journald, and any JSON that names its log source.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from datetime import UTC, datetime
 from typing import Any
 
+from checking_plugin_sigma.events.instant import since_1970
 from checking_plugin_sigma.events.model import Event, Fields, text_of
 from checking_plugin_sigma.events.routing import UNKNOWN, Route, route_of, said_route
 
@@ -175,9 +175,9 @@ def _decimal(number: str) -> str:
 
 def _of_journal(record: Mapping[str, Any]) -> tuple[Fields, Route]:
     fields = _flattened(record)
-    micros = text_of(fields, "__REALTIME_TIMESTAMP")
-    if micros.isdigit():
-        fields["UtcTime"] = datetime.fromtimestamp(int(micros) / 1e6, UTC).isoformat()
+    moment = since_1970(f"{text_of(fields, '__REALTIME_TIMESTAMP')}e-6")
+    if moment is not None:
+        fields["UtcTime"] = moment.isoformat()
     if "_HOSTNAME" in fields:
         fields.setdefault("Computer", fields["_HOSTNAME"])
     services = {"syslog", text_of(fields, "SYSLOG_IDENTIFIER", "_COMM").lower()} - {""}

@@ -7,8 +7,11 @@ Nothing is ever held whole but one record, so that memory does not depend on the
 from __future__ import annotations
 
 import gzip
+import hashlib
+import lzma
 import os
 import zipfile
+import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any, NamedTuple, Self, cast
@@ -23,16 +26,26 @@ __all__ = ["Mark", "Reader", "Record"]
 
 _GZIP, _ZIP, _EVTX = b"\x1f\x8b", b"PK\x03\x04", b"ElfFile\0"
 _AUDIT = (b"type=", b"node=")
+_BROKEN = (OSError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error, lzma.LZMAError)
+"""What an archive raises that is damaged, encrypted or packed in a way that nobody knows."""
+_BEGINNING = 1024
+_HEADER, _CHUNK = 1 << 12, 1 << 16
+"""Bytes of the header of a Windows event log, and of each of its chunks."""
 
 
 class Mark(msgspec.Struct, frozen=True):
-    """How far a file was read, what to read again with what follows, and how to tell that it is still the same one."""
+    """How far a file was read, what to read again with what follows, and how to tell that it is still the same one.
+
+    ``digest`` is that of the first ``length`` bytes: a log may be emptied in place, and grow past where it ended.
+    """
 
     inode: int = 0
     offset: int = 0
     line: int = 0
     changed: int = 0
     unfinished: tuple[tuple[int, bytes], ...] = ()
+    length: int = 0
+    digest: bytes = b""
 
 
 class Record(NamedTuple):
@@ -54,7 +67,8 @@ class Reader:
         mark: how far it is read now; right when the iteration has ended.
         anew: it is read from its beginning: another file has this name now, or it can only be read whole.
         unchanged: there is nothing to read.
-        unreadable: records that could not be decoded.
+        unreadable: records that could not be decoded, or of which a part is missing.
+        unfinished: records at its end that are not written to theirs.
         left_out: records that nobody asked for, which were not decoded.
 
     Raises:
@@ -63,21 +77,33 @@ class Reader:
 
     def __init__(self, path: Path, mark: Mark | None = None) -> None:
         self.path = path
-        self.unreadable = self.left_out = 0
+        self.unreadable = self.unfinished = self.left_out = 0
         try:
             self._file: IO[bytes] = path.open("rb")
         except OSError as error:
             raise BackendUnreachableError(f"{path.name} cannot be read: {error.strerror}") from error
         state = os.fstat(self._file.fileno())
         self.size = state.st_size
-        self._start = self._file.read(len(_EVTX))
+        self._start = self._file.read(_BEGINNING)
         self._grows = not self._start.startswith((_GZIP, _ZIP, _EVTX, b"[")) and bool(self._start)
-        known = mark if mark is not None and mark.inode == state.st_ino else None
+        known = mark if mark is not None and self._is_of(mark, state.st_ino) else None
         self.unchanged = known is not None and known.offset == self.size and known.changed == state.st_mtime_ns
         self.anew = known is None or not (self.unchanged or (self._grows and known.offset <= self.size))
         begin = known if known is not None and not self.anew else Mark()
         self._line, self._offset, self._unfinished = begin.line, begin.offset, begin.unfinished
-        self.mark = Mark(state.st_ino, self.size, begin.line, state.st_mtime_ns, begin.unfinished)
+        self.mark = Mark(
+            inode=state.st_ino,
+            offset=self.size,
+            line=begin.line,
+            changed=state.st_mtime_ns,
+            unfinished=begin.unfinished,
+            length=len(self._start),
+            digest=_digest(self._start),
+        )
+
+    def _is_of(self, mark: Mark, inode: int) -> bool:
+        """Whether a mark was made in this very text, as far as it had been written then."""
+        return mark.inode == inode and mark.digest == _digest(self._start[: mark.length])
 
     def __enter__(self) -> Self:
         return self
@@ -97,7 +123,7 @@ class Reader:
             self._file.seek(self._offset)
             try:
                 yield from self._text(self._file) if self._grows else self._records(self._file)
-            except (OSError, EOFError, zipfile.BadZipFile, gzip.zlib.error) as error:  # type: ignore[attr-defined]
+            except _BROKEN as error:
                 raise BackendUnreachableError(f"{self.path.name} cannot be read: {error}") from error
 
     def _records(self, file: IO[bytes]) -> Iterator[Record]:
@@ -110,11 +136,13 @@ class Reader:
         elif start.startswith(_ZIP):
             yield from self._members(file)
         elif start.startswith(_EVTX):
-            yield from _evtx(file)
+            yield from self._evtx(file)
         elif start.lstrip().startswith(b"["):
             yield from self._counted(array_records(file))
         elif start.startswith(_AUDIT):
-            yield from _audit(AuditRecords(), enumerate(file, 1))
+            audit = AuditRecords()
+            yield from _audit(audit, enumerate(file, 1))
+            self.unreadable += audit.unreadable + audit.begun
         else:
             yield from _lines(file)
 
@@ -132,12 +160,28 @@ class Reader:
             else:
                 yield Record(number, raw)
 
+    def _evtx(self, file: IO[bytes]) -> Iterator[Record]:
+        """The records of a Windows event log: one that is broken keeps no others from being read."""
+        found = iter(_evtx_parser()(file).records_json())
+        while True:
+            try:
+                record = next(found, None)
+            except RuntimeError:
+                self.unreadable += 1
+                continue
+            if record is None:
+                break
+            yield Record(int(record["event_record_id"]), record["data"].encode())
+        self.unreadable += _is_cut_off(file)
+
     def _text(self, file: IO[bytes]) -> Iterator[Record]:
         """What was added to a text file. A last line without its end may still be written to: it waits."""
         if self._start.startswith(_AUDIT):
             audit = AuditRecords(self._unfinished)
             yield from _audit(audit, self._whole_lines(file))
             self.mark = msgspec.structs.replace(self.mark, unfinished=audit.unfinished)
+            self.unreadable += audit.unreadable
+            self.unfinished += audit.begun
             return
         for number, line in self._whole_lines(file):
             if not line.isspace():
@@ -147,18 +191,23 @@ class Reader:
         line, offset = self._line, self._offset
         for text in file:
             if not text.endswith(b"\n") and not _is_whole(text):
+                self.unfinished += 1
                 break
             line += 1
             offset += len(text)
             yield line, text
-        self.mark = Mark(self.mark.inode, offset, line, self.mark.changed)
+        self.mark = msgspec.structs.replace(self.mark, offset=offset, line=line, unfinished=())
+
+
+def _digest(text: bytes) -> bytes:
+    return hashlib.blake2b(text, digest_size=16).digest()
 
 
 def _is_whole(text: bytes) -> bool:
     """Whether a last line without a line break is nevertheless complete."""
     try:
         msgspec.json.decode(text)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, RecursionError):
         return False
     return True
 
@@ -174,10 +223,11 @@ def _audit(audit: AuditRecords, lines: Iterable[tuple[int, bytes]]) -> Iterator[
         yield Record(number, msgspec.json.encode(told), told)
 
 
-def _evtx(file: IO[bytes]) -> Iterator[Record]:
-    parser = _evtx_parser()(file)
-    for record in parser.records_json():
-        yield Record(int(record["event_record_id"]), record["data"].encode())
+def _is_cut_off(file: IO[bytes]) -> bool:
+    """Whether a Windows event log ends within one of its chunks, which the parser passes over without a word."""
+    while file.read(_CHUNK):
+        pass
+    return (file.tell() - _HEADER) % _CHUNK != 0
 
 
 def _evtx_parser() -> Callable[[IO[bytes]], Any]:

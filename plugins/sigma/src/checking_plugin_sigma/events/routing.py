@@ -162,6 +162,7 @@ def _ids_by_category() -> dict[str, set[int]]:
 
 
 _IDS = _ids_by_category()
+_LONGEST_ID = 10
 
 
 @lru_cache(maxsize=4096)
@@ -178,7 +179,7 @@ def route_of(channel: str, event_id: str, event_type: str = "") -> Route:
     service = _SERVICES.get(channel)
     if service is None:
         return Route(product)
-    number = int(event_id) if event_id.isascii() and event_id.isdigit() else -1
+    number = int(event_id) if event_id.isascii() and event_id.isdigit() and len(event_id) <= _LONGEST_ID else -1
     found = {_CATEGORIES.get(service, {}).get(number)}
     if service == "sysmon":
         found |= {_REGISTRY.get((number, event_type.lower())), _REGISTRY.get((number, ""))}

@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import platform
 import time
+from collections.abc import Sequence
 from datetime import UTC, datetime
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid5
 
 import msgspec
 import yaml
-from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
 from checking_core.errors import ConfigurationError
 from checking_plugin_sigma.recorder.trace import Program, Traced, traced
@@ -23,6 +25,21 @@ from checking_plugin_sigma.recorder.trace import Program, Traced, traced
 __all__ = ["Recording", "Step", "read_steps", "record", "write"]
 
 _SPACE = UUID("0d2f7a0e-1c52-4f0b-8f3e-5a1f3c8f9b21")
+
+
+_WRONG = {
+    "missing": "is missing",
+    "list_type": "is no list; write one step a line, each after a dash",
+    "model_type": "is no mapping; write key: value",
+    "string_type": "is no text; put it in quotes",
+    "path_type": "is no path",
+    "bool_type": "is neither true nor false",
+    "bool_parsing": "is neither true nor false",
+    "float_type": "is no number of seconds",
+    "float_parsing": "is no number of seconds",
+    "finite_number": "is no number of seconds",
+    "greater_than_equal": "is less than nothing",
+}
 
 
 class Step(BaseModel, extra="forbid", frozen=True):
@@ -34,7 +51,7 @@ class Step(BaseModel, extra="forbid", frozen=True):
     command: str | None = None
     reads: Path | None = None
     before: bool = False
-    pause: float = 1.0
+    pause: float = Field(default=1.0, ge=0, allow_inf_nan=False)
 
 
 class Recording(msgspec.Struct, frozen=True, kw_only=True):
@@ -55,11 +72,21 @@ def read_steps(path: Path) -> list[Step]:
         return TypeAdapter(list[Step]).validate_python(told)
     except OSError as error:
         raise ConfigurationError(f"{path}: {error.strerror}") from error
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ConfigurationError(f"{path}: is no YAML") from error
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
-        raise ConfigurationError(f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+        raise ConfigurationError(f"{path}: {_problem(first['loc'], first['type'], first['msg'])}") from error
+
+
+def _problem(place: Sequence[int | str], kind: str, message: str) -> str:
+    """What is wrong with which step."""
+    number, *keys = place or (None,)
+    where = "" if number is None else f"step {int(number) + 1}: "
+    if kind == "extra_forbidden":
+        near = get_close_matches(str(keys[-1]), Step.model_fields, n=1) or [", ".join(Step.model_fields)]
+        return f"{where}{keys[-1]} is no known key; write {near[0]}"
+    return f"{where}{''.join(f'{key} ' for key in keys)}{_WRONG.get(kind, message)}"
 
 
 def record(name: str, steps: list[Step], *, host: str, folder: Path) -> Recording:
@@ -88,8 +115,7 @@ def record(name: str, steps: list[Step], *, host: str, folder: Path) -> Recordin
 
 
 def write(recording: Recording, into: Path) -> None:
-    """Write ``operation.jsonl`` and ``telemetry.jsonl``."""
-    into.mkdir(parents=True, exist_ok=True)
+    """Write ``operation.jsonl`` and ``telemetry.jsonl`` into a folder."""
     for file, lines in (("operation.jsonl", recording.messages), ("telemetry.jsonl", recording.events)):
         (into / file).write_bytes(b"".join(msgspec.json.encode(line) + b"\n" for line in lines))
 
@@ -97,10 +123,13 @@ def write(recording: Recording, into: Path) -> None:
 def _carried_out(step: Step, folder: Path) -> Traced:
     if step.command is not None:
         return traced(step.command, folder)
-    started = datetime.now(UTC)
-    if step.reads is not None:
-        step.reads.read_bytes()
-    return Traced(started=started, ended=datetime.now(UTC), pid=0, exit_code=0, programs=())
+    started, code = datetime.now(UTC), 0
+    try:
+        if step.reads is not None:
+            step.reads.read_bytes()
+    except OSError:
+        code = 1
+    return Traced(started=started, ended=datetime.now(UTC), pid=0, exit_code=code, programs=())
 
 
 def _event(program: Program, done: Traced, host: str) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from checking_plugin_sigma.rules.model import RuleSet
 
 __all__ = ["RuleCache", "default_folder"]
 
-_FORMAT = 2
+_FORMAT = 3
 _MOST_ENTRIES = 64
 _ENCODER, _DECODER = msgspec.msgpack.Encoder(), msgspec.msgpack.Decoder(RuleSet)
 

@@ -5,7 +5,7 @@ Nothing in here knows pySigma: a rule that was compiled once is loaded again wit
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from enum import StrEnum
 from typing import TypeAlias
 
@@ -118,8 +118,7 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def techniques(self) -> tuple[str, ...]:
         """The ATT&CK techniques it is tagged with."""
-        names = (tag.removeprefix("attack.").upper() for tag in self.tags if tag.startswith("attack.t"))
-        return tuple(name for name in names if name[1:5].isdigit())
+        return _techniques(self.tags)
 
     @property
     def about(self) -> str:
@@ -145,6 +144,12 @@ class Refused(msgspec.Struct, frozen=True, kw_only=True):
     problem: str
     title: str = ""
     id: str | None = None
+    tags: tuple[str, ...] = ()
+
+    @property
+    def techniques(self) -> tuple[str, ...]:
+        """The ATT&CK techniques it is tagged with."""
+        return _techniques(self.tags)
 
 
 class RuleSet(msgspec.Struct, frozen=True, kw_only=True):
@@ -160,6 +165,11 @@ class RuleSet(msgspec.Struct, frozen=True, kw_only=True):
     def given(self) -> int:
         """How many rules there were."""
         return len(self.rules) + len(self.refused)
+
+
+def _techniques(tags: Sequence[str]) -> tuple[str, ...]:
+    names = (tag.removeprefix("attack.").upper() for tag in tags if tag.startswith("attack.t"))
+    return tuple(name for name in names if name[1:5].isdigit())
 
 
 def _nodes(node: Node) -> Iterator[Node]:

@@ -6,6 +6,8 @@ What cannot be evaluated is refused with the reason in words: a rule is never si
 from __future__ import annotations
 
 import hashlib
+import re
+from difflib import get_close_matches
 from importlib import import_module
 from inspect import signature
 from typing import Any
@@ -13,6 +15,7 @@ from typing import Any
 import yaml
 from sigma.collection import SigmaCollection
 from sigma.exceptions import SigmaError
+from sigma.modifiers import modifier_mapping
 from sigma.rule import SigmaRule
 
 from checking_plugin_sigma.events.routing import Logsource
@@ -25,6 +28,8 @@ _NOT_RULES = {
     "correlation": "is a correlation rule: relations between several events are not evaluated",
     "filter": "is a Sigma filter: it changes other rules and is no rule itself",
 }
+
+_UNKNOWN = re.compile(r"Unknown modifier '(.*?)'")
 
 
 def parse(text: str, source: str, placeholders: Placeholders) -> RuleSet:
@@ -70,12 +75,29 @@ def _of_document(document: Any, source: str, digest: str, placeholders: Placehol
         try:
             rule = SigmaRule.from_dict(document, **_trusted())
             return RuleSet(rules=(_compiled(rule, source, digest, placeholders),))
-        except (SigmaError, UnsupportedError) as error:
+        except UnsupportedError as error:
             problem = _one_line(error)
+        except SigmaError as error:
+            problem = _in_words(error)
         except (ValueError, TypeError, AttributeError, KeyError, RecursionError) as error:
             problem = f"cannot be read: {_one_line(error) or type(error).__name__}"
-    title, name = _text(document.get("title")) or "", _text(document.get("id"))
-    return RuleSet(refused=(Refused(source=source, problem=problem, title=title, id=name),))
+    return RuleSet(refused=(_refused(document, source, problem),))
+
+
+def _refused(document: dict[Any, Any], source: str, problem: str) -> Refused:
+    """What is refused counts among the rules of its techniques all the same."""
+    return Refused(
+        source=source,
+        problem=problem,
+        title=_text(document.get("title")) or "",
+        id=_text(document.get("id")),
+        tags=_tags(document),
+    )
+
+
+def _tags(document: Any) -> tuple[str, ...]:
+    tags = document.get("tags") if isinstance(document, dict) else None
+    return tuple(str(tag).lower() for tag in tags) if isinstance(tags, list) else ()
 
 
 def _of_collection(documents: list[Any], source: str, digest: str, placeholders: Placeholders) -> RuleSet:
@@ -86,7 +108,17 @@ def _of_collection(documents: list[Any], source: str, digest: str, placeholders:
         rules = [_compiled(rule, source, digest, placeholders) for rule in collection.rules]
         return RuleSet(rules=tuple(rules))
     except (SigmaError, UnsupportedError, ValueError, TypeError, AttributeError, KeyError) as error:
-        return RuleSet(refused=(Refused(source=source, problem=_one_line(error)),) * whole)
+        problem = _in_words(error) if isinstance(error, SigmaError) else _one_line(error)
+        tags = tuple(tag for document in documents for tag in _tags(document))
+        return RuleSet(refused=(Refused(source=source, problem=problem, tags=tags),) * whole)
+
+
+def _in_words(error: SigmaError) -> str:
+    """What pySigma says of a rule, as the end of a sentence about it."""
+    if not (unknown := _UNKNOWN.search(str(error))):
+        return f"cannot be read: {_one_line(error)}"
+    near = get_close_matches(unknown[1], modifier_mapping, n=1)
+    return f"has the unknown modifier {unknown[1]}" + (f"; did you mean {near[0]}?" if near else "")
 
 
 def _trusted() -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -15,12 +15,15 @@ from checking_core.contracts.technique import current_technique, lineage_of
 from checking_core.errors import ConfigurationError, FatalDetectionError, QueryInvalidError
 from checking_plugin_sigma.rules.cache import RuleCache
 from checking_plugin_sigma.rules.load import load_rules, rules_of_text, stamp_of
-from checking_plugin_sigma.rules.model import ANY, Rule, RuleSet
+from checking_plugin_sigma.rules.model import ANY, Refused, Rule, RuleSet
 
-__all__ = ["Library"]
+__all__ = ["Library", "is_words"]
 
 _TECHNIQUE = re.compile(r"attack\.(t\d{4}(?:\.\d{3})?)", re.IGNORECASE)
 _INLINE = "the check"
+_OF_RULES = frozenset({"detection", "logsource", "correlation"})
+"""A mapping with any of these keys is a rule, though it may lack the others: no event has such fields."""
+_ANYTHING = "*"
 _QUERY = {"title": "query", "logsource": {"category": ANY}}
 
 
@@ -52,44 +55,52 @@ class Library:
             self._kept = (stamp, load_rules(self._folder, cache=self._cache, placeholders=self._placeholders))
         return self._kept[1]
 
-    def meant(self, question: str | Mapping[str, Any]) -> Sequence[Rule]:
-        """The rules that a check means.
+    def meant(self, question: str) -> RuleSet:
+        """The rules that a check means; some are refused only where it means those of a technique.
+
+        What can be read as none of these is a mistake, never words to look for: those would not be found.
 
         Args:
-            question: a rule written out, or text: YAML of one, the path of one in the folder, its id or title, the tag
-                of a technique (``attack.t1003`` means its sub-techniques too), or else a query: a selection such as
-                ``{Image|endswith: whoami}``, or words to look for in any field, which they certainly are within quotes.
+            question: YAML of a rule, the path of one in the folder, its id or title, the tag of a technique
+                (``attack.t1003`` means its sub-techniques too), a selection such as ``{Image|endswith: whoami}``, or
+                words to look for in any field, which stand in quotes; ``*`` is any event.
 
         Raises:
             QueryInvalidError: it means no rule.
-            FatalDetectionError: a rule it means cannot be evaluated.
+            FatalDetectionError: a rule it names cannot be evaluated, or none of a technique.
         """
-        if not isinstance(question, str):
-            return self._usable(self._written_out(yaml.safe_dump(dict(question), allow_unicode=True)))
         text = question.strip()
         if tag := _TECHNIQUE.fullmatch(text):
             return self._tagged(current_technique(tag[1]))
         return self._usable(self._told(text))
 
     def _told(self, text: str) -> RuleSet:
-        told = _yaml(text)
-        if isinstance(told, str) and text[:1] in ('"', "'"):
-            return self._written_out(_as_rule([told]))
-        if (isinstance(told, dict) and "detection" in told) or "\n---" in text:
+        if is_words(text):
+            return self._written_out(_as_rule(text if text == _ANYTHING else _yaml(text)))
+        told, several = _yaml(text), "\n---" in text
+        if several or (isinstance(told, dict) and _OF_RULES & told.keys()):
             return self._written_out(text)
-        if isinstance(told, dict):
+        if text[:1] in ("{", "[") or "\n" in text:
+            if not isinstance(told, dict | list):
+                raise QueryInvalidError(f"neither a rule nor a selection: {_flaw(text)}")
             return self._written_out(_as_rule(told))
         if text.lower().endswith((".yml", ".yaml")):
             return self._of_file(text)
         named = self._named(text)
-        return named if named.given else self._written_out(_as_rule([text]))
+        if not named.given and not isinstance(told, dict):
+            raise QueryInvalidError(f"no rule is called {text[:200]}{self._near(text)}; words to look for need quotes")
+        return named if named.given else self._written_out(_as_rule(told))
 
-    def _tagged(self, technique: str) -> Sequence[Rule]:
+    def _tagged(self, technique: str) -> RuleSet:
         """The rules of a technique. One of them that cannot be evaluated does not keep the others from it."""
-        found = [rule for rule in self.all().rules if any(technique in lineage_of(one) for one in rule.techniques)]
-        if not found:
+        folder = self.all()
+        found = RuleSet(
+            rules=tuple(rule for rule in folder.rules if _is_of(rule, technique)),
+            refused=tuple(rule for rule in folder.refused if _is_of(rule, technique)),
+        )
+        if not found.given:
             raise QueryInvalidError(f"no rule of the folder has the tag attack.{technique.lower()}")
-        return found
+        return found if found.rules else self._usable(found)
 
     def _written_out(self, text: str) -> RuleSet:
         return rules_of_text(text, _INLINE, cache=self._cache, placeholders=self._placeholders)
@@ -102,9 +113,21 @@ class Library:
             if len(sources) == 1:
                 return found
             raise QueryInvalidError(f"{path} may be any of {', '.join(sorted(sources)[:3])}")
-        known = {rule.source.rpartition("/")[2] for rule in self.all().rules}
-        near = get_close_matches(path.rpartition("/")[2], known, n=1)
-        raise QueryInvalidError(f"the folder of rules holds no {path}" + (f"; did you mean {near[0]}?" if near else ""))
+        raise QueryInvalidError(f"the folder of rules holds no {path}{self._near(path.rpartition('/')[2])}")
+
+    def _near(self, name: str) -> str:
+        """The rule that a mistyped name may mean, as the end of a sentence."""
+        known = {told.casefold(): told for told in self._names()}
+        near = get_close_matches(name.casefold(), known, n=1)
+        return f"; did you mean {known[near[0]]}?" if near else ""
+
+    def _names(self) -> Iterator[str]:
+        if self._folder is not None:
+            found = self.all()
+            named = [(rule.source, rule.title, rule.id) for rule in found.rules]
+            named += [(rule.source, rule.title, rule.id or "") for rule in found.refused]
+            for source, *others in named:
+                yield from (source.rpartition("/")[2], *others)
 
     def _named(self, text: str) -> RuleSet:
         if self._folder is None:
@@ -126,20 +149,45 @@ class Library:
         refused = tuple(rule for rule in found.refused if fits(rule.source))
         return RuleSet(rules=rules, refused=refused) if rules or refused else None
 
-    def _usable(self, found: RuleSet) -> Sequence[Rule]:
+    def _usable(self, found: RuleSet) -> RuleSet:
         if found.refused:
             first = found.refused[0]
             raise FatalDetectionError(f"{first.title or first.source} {first.problem}", reason=Reason.NOT_CONVERTIBLE)
-        return found.rules
+        return found
+
+
+def _is_of(rule: Rule | Refused, technique: str) -> bool:
+    return any(technique in lineage_of(one) for one in rule.techniques)
+
+
+def is_words(text: str) -> bool:
+    """Whether a question is words to look for in any field: in quotes, or several in a list; or ``*``."""
+    told = _yaml(text)
+    if isinstance(told, list):
+        return bool(told) and all(isinstance(word, str) for word in told)
+    return text.strip() == _ANYTHING or (isinstance(told, str) and text.lstrip()[:1] in ('"', "'"))
 
 
 def _yaml(text: str) -> Any:
     try:
         return yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError):
+    except (yaml.YAMLError, ValueError, RecursionError):
         return None
 
 
+def _flaw(text: str) -> str:
+    """What keeps a text from being YAML."""
+    try:
+        yaml.safe_load(text)
+    except yaml.MarkedYAMLError as error:
+        place = error.problem_mark
+        return f"is no YAML{f', see line {place.line + 1}, column {place.column + 1}' if place else ''}"
+    except (yaml.YAMLError, ValueError, RecursionError):
+        return "is no YAML"
+    return "write key: value"
+
+
 def _as_rule(selection: Any) -> str:
-    """A bare selection as a rule about every event."""
+    """A bare selection, or words, as a rule about every event."""
+    selection = [selection] if isinstance(selection, str) else selection
     return yaml.safe_dump(_QUERY | {"detection": {"selection": selection, "condition": "selection"}})
