@@ -82,7 +82,7 @@ def test_the_headline_is_the_first_that_holds(answered, outcome, reason):
         (Axes(rule=YES), Outcome.MATCHED, True),
         (Axes(telemetry=YES), Outcome.LOGGED, True),
         (Axes(prevention=BLOCKED), Outcome.BLOCKED, True),
-        (Axes(prevention=NOT_BLOCKED, alert=YES), Outcome.ALERTED, False),  # another alert may tell that it was
+        (Axes(prevention=NOT_BLOCKED, alert=YES), Outcome.ALERTED, True),
         (Axes(alert=NO, rule=YES), Outcome.MATCHED, False),
         (Axes(prevention=Prevention.UNKNOWN, alert=YES), Outcome.ALERTED, False),
         (Axes(prevention=NOT_BLOCKED, rule=YES), Outcome.MATCHED, False),

@@ -57,13 +57,6 @@ async def test_a_block_on_another_host_is_not_ours() -> None:
     assert (await prevention(blocking(hosts=("dc01",)))).prevention is Prevention.NOT_BLOCKED
 
 
-def test_that_it_was_let_pass_is_proven_at_the_deadline_only() -> None:
-    early = judge(Axes(prevention=Prevention.NOT_BLOCKED, alert=Answer.YES), proven=False)
-    assert (early.axes.prevention, early.outcome, early.final) == (Prevention.UNKNOWN, Outcome.ALERTED, False)
-    late = judge(Axes(prevention=Prevention.NOT_BLOCKED, alert=Answer.YES), proven=True)
-    assert (late.axes.prevention, late.final) == (Prevention.NOT_BLOCKED, True)
-
-
 # --- the control window ---------------------------------------------------------------------------------------
 
 

@@ -106,7 +106,8 @@ async def test_a_checks_own_reply_comes_first():
 async def test_late_by_looks():
     detector = mock({"answer": "alerted", "after_looks": 2})
     results = [await reply(detector, look=look, deadline_passed=False) for look in (1, 2, 3)]
-    assert [result.outcome for result in results] == [Outcome.INCONCLUSIVE, Outcome.INCONCLUSIVE, Outcome.ALERTED]
+    assert [result.final for result in results] == [False, False, True]
+    assert results[2].outcome is Outcome.ALERTED
 
 
 @pytest.mark.parametrize(("waited", "outcome"), [(299, Outcome.NONE), (300, Outcome.ALERTED)])

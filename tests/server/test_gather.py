@@ -27,7 +27,7 @@ from checking_core.transport import DELIVERY_LIMIT, HEADER_REASON, Message
 from checking_server.flow.bury import Bury
 from checking_server.flow.gather import Gathered
 
-from .conftest import Stations, taken
+from .conftest import Stations, hint, taken
 
 Link = Callable[..., bytes]
 
@@ -206,6 +206,27 @@ async def test_a_no_before_the_deadline_proves_nothing_whoever_calls_it_final(
 ) -> None:
     told = {"rule": Answer.NOT_ASKED, "reason": None, **no}
     assert await stations.gathers(answer(task, **told)) == [Gathered.LOOK_AGAIN]
+
+
+async def test_where_a_block_is_wanted_no_alert_before_the_deadline_says_that_there_was_none(
+    stations: Stations, link: Link
+) -> None:
+    """The next alert may tell it."""
+    worker = await stations.serve("siem")
+    await stations.accepts(link(detections=[hint(expect="blocked", prevention=True, alert={"rule": "r"})]))
+    await stations.dispatch()
+    (task,) = await taken(worker)
+    passed = {"rule": Answer.NOT_ASKED, "alert": Answer.YES, "outcome": Outcome.ALERTED, "prevention": "not_blocked"}
+    await stations.gathers(answer(task, **passed, reason=Reason.MATCHED_ALERT))
+    (check,) = await stations.checks()
+    assert (check["status"], check["look"]) == (CheckStatus.PENDING, 2)
+    stations.clock.move(1300)
+    await stations.dispatch()
+    (task,) = await taken(worker)
+    blocked = {"rule": Answer.NOT_ASKED, "alert": Answer.YES, "outcome": Outcome.BLOCKED, "prevention": "blocked"}
+    await stations.gathers(answer(task, **blocked, reason=Reason.PREVENTED))
+    (check,) = await stations.checks()
+    assert (check["status"], check["outcome"]) == (CheckStatus.COMPLETED, Outcome.BLOCKED)
 
 
 async def test_a_trace_is_enough_before_the_deadline_where_nothing_else_was_asked(

@@ -124,7 +124,7 @@ def _with_proven_noes(axes: Axes, *, proven: bool) -> Axes:
     def open_no(answer: Answer) -> Answer:
         return Answer.UNKNOWN if answer is Answer.NO else answer
 
-    spared = axes.prevention is not Prevention.NOT_BLOCKED or (proven and axes.alert is Answer.YES)
+    spared = axes.prevention is not Prevention.NOT_BLOCKED or axes.alert is Answer.YES
     return Axes(
         prevention=axes.prevention if spared else Prevention.UNKNOWN,
         alert=open_no(axes.alert),

@@ -16,7 +16,9 @@ from checking_core.contracts import (
     DetectionResult,
     EvidenceClaim,
     EvidenceKind,
+    Expect,
     Outcome,
+    Prevention,
     Timing,
     decode_result,
 )
@@ -133,7 +135,7 @@ class _Batch:
             return RejectedMessageError("outcome", f"is {result.outcome}, which no worker can conclude from an answer")
         if result.outcome is None:
             result = original_verdict(result, deadline_passed=due_first(check) >= check["deadline"])
-        elif self._now < check["deadline"] and _denies(result):
+        elif self._now < check["deadline"] and (_denies(result) or _may_still_be_blocked(check, result)):
             result = msgspec.structs.replace(result, final=False)
         self.looks.append((check["detection_platform"], result))
         due = None if result.final else self._next_look(check, _retry_after(result))
@@ -225,6 +227,11 @@ def _denies(result: DetectionResult) -> bool:
     """Whether the outcome rests on a no."""
     unseen = result.outcome in (Outcome.NO_ALERT, Outcome.NONE)
     return unseen or (result.outcome is Outcome.LOGGED and Answer.NO in (result.alert, result.rule))
+
+
+def _may_still_be_blocked(check: Row, result: DetectionResult) -> bool:
+    """Whether the one thing that is wanted may be told by an alert to come, whatever those so far tell."""
+    return check["expect"] is Expect.BLOCKED and result.prevention is Prevention.NOT_BLOCKED
 
 
 def _after_close(check: Row, now: datetime) -> datetime:
