@@ -241,3 +241,15 @@ def test_a_postgresql_that_goes_and_comes_back_ends_nothing(
         assert server.json("/operations")["total"] == 1
         assert server.ended_by(signal.SIGTERM) == 0
         assert "Traceback" not in server.log
+
+
+@pytest.mark.parametrize(("proxies", "address"), [("127.0.0.1", "203.0.113.9"), ("10.0.0.1", "127.0.0.1")])
+def test_a_proxy_that_is_named_tells_whose_request_it_is_and_nobody_else_does(
+    tmp_path: Path, proxies: str, address: str
+) -> None:
+    with served(tmp_path, API_PROXIES=proxies) as server:
+        told = {"operation_id": "a", "name": "a"}
+        url = f"{server.url}/api/v1/operations"
+        httpx.post(url, json=told, headers={"X-Forwarded-For": "203.0.113.9"}, timeout=PATIENCE).raise_for_status()
+        (entry,) = server.json("/audit")["items"]
+    assert entry["address"] == address

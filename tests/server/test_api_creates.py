@@ -47,7 +47,8 @@ async def created(client: httpx.AsyncClient, link: Link, **execution: Any) -> ht
     await client.post(OPERATIONS, json=wanted)
     (operation,) = (await client.get(OPERATIONS)).json()["items"]
     told = json.loads(link())["execution"] | execution
-    return await client.post(EXECUTIONS, json={"operation_id": operation["id"], "execution": told})
+    wanted = {"operation_id": operation["id"], "timestamp": "2026-01-15T09:00:03Z", "execution": told}
+    return await client.post(EXECUTIONS, json=wanted)
 
 
 async def test_an_execution_is_stored_with_its_checks_in_the_operation_that_it_names(
@@ -78,8 +79,14 @@ async def test_a_wrong_execution_names_its_field(client: httpx.AsyncClient, link
 
 
 async def test_an_execution_of_an_unknown_operation_is_not_found(client: httpx.AsyncClient) -> None:
+    wanted = {"operation_id": str(uuid4()), "timestamp": "2026-01-15T09:00:03Z", "execution": {}}
+    assert (await client.post(EXECUTIONS, json=wanted)).status_code == 404
+
+
+async def test_an_execution_without_the_time_of_telling_is_refused(client: httpx.AsyncClient) -> None:
+    """Sent again it would be another one."""
     answered = await client.post(EXECUTIONS, json={"operation_id": str(uuid4()), "execution": {}})
-    assert answered.status_code == 404
+    assert (answered.status_code, "timestamp" in answered.json()["detail"]) == (400, True)
 
 
 # --- checks ---------------------------------------------------------------------------------------------------

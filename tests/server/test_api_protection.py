@@ -52,13 +52,39 @@ async def test_who_asks_too_often_is_told_when_to_come_back_and_nobody_else_suff
         assert (await client.get("/api/v1/health/live")).status_code == 200
 
 
-async def test_whoever_guesses_keys_is_not_listened_to_even_with_a_right_one(plain: Store) -> None:
+async def test_whoever_guesses_keys_is_not_listened_to_and_a_right_one_from_there_is(plain: Store) -> None:
+    """Behind a proxy everybody has one address."""
     async with client_of_app(guarded(plain)) as client:
         right = await a_key(plain)
         wrong = {"X-API-Key": "chk_0123456789ab_" + "x" * 43}
         statuses = [(await client.get(OPERATIONS, headers=wrong)).status_code for _ in range(21)]
         assert statuses == [401] * 20 + [429]
-        assert (await client.get(OPERATIONS, headers=right)).status_code == 429
+        assert (await client.get(OPERATIONS, headers=right)).status_code == 200
+
+
+async def test_who_brings_no_key_at_all_guesses_none(plain: Store) -> None:
+    async with client_of_app(guarded(plain)) as client:
+        assert {(await client.get(OPERATIONS)).status_code for _ in range(30)} == {401}
+
+
+@pytest.mark.parametrize(
+    "page", [{"Origin": "https://evil.example"}, {"Origin": "null"}, {"Sec-Fetch-Site": "cross-site"}]
+)
+async def test_where_nobody_is_asked_no_page_of_another_origin_writes(plain: Store, page: dict[str, str]) -> None:
+    """A browser sends it without asking, as long as it says that its body is plain text."""
+    body = b'{"operation_id": "a", "name": "a"}'
+    async with client_of(plain) as client:
+        refused = await client.post(OPERATIONS, content=body, headers={**page, "Content-Type": "text/plain"})
+        read = await client.get(OPERATIONS, headers=page)
+        own = await client.post(OPERATIONS, content=body, headers={"Origin": "http://127.0.0.1:1337"})
+    assert (refused.status_code, read.status_code, read.json()["total"], own.status_code) == (403, 200, 0, 201)
+
+
+async def test_a_page_that_is_named_writes(plain: Store) -> None:
+    page = {"Origin": "https://soc.example", "Sec-Fetch-Site": "cross-site"}
+    async with client_of(plain, settings=ApiSettings(origins="https://soc.example")) as client:
+        answer = await client.post(OPERATIONS, json={"operation_id": "a", "name": "a"}, headers=page)
+    assert answer.status_code == 201
 
 
 @pytest.mark.parametrize("path", [OPERATIONS, "/nowhere", "/schema", "/api/v1/health/live"])

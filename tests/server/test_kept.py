@@ -61,10 +61,10 @@ async def test_none_is_kept_as_new_for_more_than_ten_seconds() -> None:
     assert ask.asked == 2
 
 
-async def test_an_older_one_is_given_at_once_while_a_new_one_is_fetched() -> None:
-    kept, ask = kept_of(0.1)
+async def test_an_older_one_that_is_dear_is_given_at_once_while_a_new_one_is_fetched() -> None:
+    kept, ask = kept_of(0.2)
     await kept.get("all", ask)
-    ask.now += 3
+    ask.now += 5
     ask.free.clear()
     assert await kept.get("all", ask) == 1
     ask.free.set()
@@ -101,10 +101,17 @@ async def test_a_failure_is_told_to_who_waits_and_asked_again_by_the_next() -> N
     assert await kept.get("all", ask) == 2
 
 
-async def test_a_failure_behind_a_kept_answer_harms_nobody() -> None:
+async def test_an_older_one_that_is_cheap_is_not_given_any_more() -> None:
     kept, ask = kept_of(0.1)
     await kept.get("all", ask)
-    ask.now, ask.error = ask.now + 3, StoreUnavailableError("away")
+    ask.now += 3
+    assert await kept.get("all", ask) == 2
+
+
+async def test_a_failure_behind_a_kept_answer_harms_nobody() -> None:
+    kept, ask = kept_of(0.2)
+    await kept.get("all", ask)
+    ask.now, ask.error = ask.now + 5, StoreUnavailableError("away")
     assert await kept.get("all", ask) == 1
     await asyncio.sleep(0)
     assert (await kept.get("all", ask), ask.asked) == (1, 2)

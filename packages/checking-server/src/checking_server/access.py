@@ -194,9 +194,11 @@ async def revoke_key(uow: UnitOfWork, author: Author, key: UUID) -> RowMapping:
     Raises:
         NotFoundError: there is no such key.
     """
-    row = await uow.api_keys.revoke(key)
-    if row is None:
+    before, row = await uow.api_keys.get(key), await uow.api_keys.revoke(key)
+    if before is None or row is None:
         raise NotFoundError("there is no key with this id")
+    if before["revoked_at"] is not None:
+        return row
     await uow.audit.note(
         author, "api_key.revoke", key, before={"revoked_at": None}, after={"revoked_at": row["revoked_at"]}
     )
@@ -205,6 +207,8 @@ async def revoke_key(uow: UnitOfWork, author: Author, key: UUID) -> RowMapping:
 
 def _principal(row: RowMapping) -> Principal:
     scopes = frozenset(scope for scope in Scope if scope in row["scopes"])
+    if row["scopes"] and not scopes:
+        raise RefusedError("the key is confined to what this release does not know")
     return Principal(name=row["name"], role=row["role"], key_id=row["id"], scopes=scopes)
 
 

@@ -165,7 +165,7 @@ async def open_engine(
         if Role.WORKER in roles:
             drain = settings.flow.drain_timeout
             worker = Worker(transports[Role.WORKER], topology, detectors, settings.worker, drain=drain)
-        yield Engine(
+        engine = Engine(
             store=store,
             transports=transports,
             topology=topology,
@@ -175,6 +175,8 @@ async def open_engine(
             worker=worker,
             takes_over=store.embedded and not settings.broker.configured and Role.DISPATCH in roles,
         )
+        engine.metrics.know(backends)
+        yield engine
 
 
 async def _started(

@@ -18,6 +18,8 @@ T = TypeVar("T")
 
 _TIMES_ITS_COST = 20.0
 _FRESH_AT_MOST = 10.0
+_DEAR = 0.2
+"""Seconds that nobody waits for more than once."""
 _GIVEN_AT_MOST = 60.0
 _MOST = 200
 
@@ -25,9 +27,9 @@ _MOST = 200
 class Kept:
     """Asks a question once for everybody who puts it, and keeps the answer for twenty times as long as it took.
 
-    So no more than a twentieth of a database's time goes into it, however many ask, and what is cheap is always new. An
-    answer that is older is given once more while a new one is fetched, until it is a minute old: nobody but the first
-    waits, whatever it costs. What fails is asked again the next time.
+    So no more than a twentieth of a database's time goes into it, however many ask, and what is cheap is always new. A
+    dear answer that is older is given once more while a new one is fetched, until it is a minute old: nobody but the
+    first waits for it. What fails is asked again the next time.
 
     Args:
         clock: seconds, for tests.
@@ -51,7 +53,7 @@ class Kept:
         known = self._answers.get(question)
         if known is None or self._clock() >= known.fresh_until:
             task = self._asking.get(question) or self._start(question, ask)
-            if known is None or self._clock() >= known.asked_at + _GIVEN_AT_MOST:
+            if known is None or not known.dear or self._clock() >= known.asked_at + _GIVEN_AT_MOST:
                 known = await asyncio.shield(task)
         answer: T = known.value
         return answer
@@ -73,8 +75,9 @@ class Kept:
         asked_at = self._clock()
         value = await ask()
         now = self._clock()
-        kept_for = min(_TIMES_ITS_COST * (now - asked_at), _FRESH_AT_MOST)
-        answer = self._answers[question] = _Answer(value, asked_at, now + kept_for)
+        cost = now - asked_at
+        kept_for = min(_TIMES_ITS_COST * cost, _FRESH_AT_MOST)
+        answer = self._answers[question] = _Answer(value, asked_at, now + kept_for, cost >= _DEAR)
         self._answers.move_to_end(question)
         if len(self._answers) > _MOST:
             self._answers.popitem(last=False)
@@ -90,3 +93,4 @@ class _Answer(NamedTuple):
     value: Any
     asked_at: float
     fresh_until: float
+    dear: bool

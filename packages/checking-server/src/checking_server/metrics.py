@@ -4,7 +4,7 @@ starts again begins at nothing, which is what those who read it expect.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 
 from prometheus_client import (
@@ -41,6 +41,7 @@ class Metrics:
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
+        self._configured: frozenset[str] = frozenset()
         self._backends: set[str] = set()
         self._count_requests()
         self._count_flow()
@@ -69,6 +70,10 @@ class Metrics:
         self._letters = self._gauge("dead_letters", "Dead letters stored, counted up to 10,000")
         self._waiting = self._gauge("queue_messages", "Messages that wait", "queue")
         self._consumers = self._gauge("queue_consumers", "Who reads the queue", "queue")
+
+    def know(self, backends: Iterable[str]) -> None:
+        """These are configured: however many names a sender makes up, they keep theirs."""
+        self._configured = frozenset(backends)
 
     # --- told by the API -----------------------------------------------------------------------------------
 
@@ -159,6 +164,8 @@ class Metrics:
 
     def _known(self, backend: str) -> str:
         """The backend, or one word for what a sender of many names makes up: each would be kept for ever."""
+        if backend in self._configured:
+            return backend
         if len(self._backends) < _MOST_BACKENDS:
             self._backends.add(backend)
         return backend if backend in self._backends else _OTHER

@@ -54,9 +54,12 @@ class ApiSettings(BaseSettings):
         default=(), description="Web pages that may ask from a browser (CORS), with commas between"
     )
     body_seconds: float = Field(default=30.0, gt=0, le=3600, description="How long a request's body may take to come")
+    proxies: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(), description="Addresses of proxies that tell whose request it is, with commas between"
+    )
     hsts: bool = Field(default=False, description="Tell browsers to come by TLS alone; for a server behind a proxy")
 
-    @field_validator("origins", mode="before")
+    @field_validator("origins", "proxies", mode="before")
     @classmethod
     def _listed(cls, told: object) -> object:
         return tuple(part.strip() for part in told.split(",") if part.strip()) if isinstance(told, str) else told

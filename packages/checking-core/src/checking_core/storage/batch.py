@@ -7,19 +7,20 @@ multi-row statements.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import cache
 from typing import Any, TypeAlias
 from uuid import UUID
 
 import sqlalchemy as sa
+from msgspec import json
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.sql.cache_key import CacheKey
 
 from checking_core.storage.types import UtcDateTime, with_offset
 
-__all__ = ["Insert", "Row", "Update", "insert_rows", "one_of", "update_rows"]
+__all__ = ["Insert", "Row", "Update", "among", "insert_rows", "one_of", "update_rows"]
 
 Row: TypeAlias = Mapping[str, Any]
 
@@ -98,10 +99,19 @@ def _update(
 
 
 def one_of(connection: AsyncConnection, column: sa.Column[Any], ids: Sequence[UUID]) -> sa.ColumnElement[bool]:
-    """Whether a column holds one of the ids: on PostgreSQL the same statement however many there are."""
-    if connection.dialect.name == "sqlite":
-        return column.in_(ids)
-    return column == sa.any_(sa.literal(ids, postgresql.ARRAY(sa.Uuid)))
+    """Whether a column holds one of the ids: the same statement and one parameter however many there are."""
+    return among(connection, column, ids)
+
+
+def among(
+    connection: AsyncConnection, column: sa.ColumnElement[Any], values: Collection[Any]
+) -> sa.ColumnElement[bool]:
+    """The same of values of any kind."""
+    if connection.dialect.name == "postgresql":
+        return column == sa.any_(sa.literal(list(values), postgresql.ARRAY(column.type)))
+    told = [value.hex if isinstance(value, UUID) else value for value in values]
+    each = sa.func.json_each(json.encode(told).decode()).table_valued("value")
+    return column.in_(sa.select(sa.cast(each.c.value, sa.Text)))
 
 
 class _Rows(sa.types.TypeDecorator[Sequence[Row]]):

@@ -8,13 +8,11 @@ from operator import itemgetter
 from typing import Any
 from uuid import UUID
 
-import msgspec
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from checking_core.matching.attribution import Claim
-from checking_core.storage.batch import Insert, insert_rows, one_of
+from checking_core.storage.batch import Insert, among, insert_rows, one_of
 from checking_core.storage.results import newest_of
 from checking_core.storage.tables import (
     detection_executions,
@@ -66,7 +64,9 @@ class Claims:
         Every claim on these records, every other claim of the same checks, and every claim on those records.
         """
         near, far = evidence_claims.alias("near"), evidence_claims.alias("far")
-        rivals = sa.select(near.c.check_id).where(near.c.backend == backend, self._among(near.c.record_id, record_ids))
+        rivals = sa.select(near.c.check_id).where(
+            near.c.backend == backend, among(self._connection, near.c.record_id, record_ids)
+        )
         theirs = sa.select(far.c.record_id).where(far.c.check_id.in_(rivals))
         query = (
             sa.select(
@@ -89,17 +89,9 @@ class Claims:
         await self._connection.execute(
             sa.update(detection_results)
             .where(
-                self._among(result.detection_execution_id, check_ids),
+                among(self._connection, result.detection_execution_id, check_ids),
                 result.id == newest_of(result.detection_execution_id),
                 result.ambiguous.is_not(ambiguous),
             )
             .values(ambiguous=ambiguous)
         )
-
-    def _among(self, column: sa.ColumnElement[Any], values: Collection[Any]) -> sa.ColumnElement[bool]:
-        """Whether a column holds one of many values: one parameter however many there are."""
-        if self._connection.dialect.name == "postgresql":
-            return column == sa.any_(sa.literal(list(values), postgresql.ARRAY(column.type)))
-        told = [value.hex if isinstance(value, UUID) else value for value in values]
-        each = sa.func.json_each(msgspec.json.encode(told).decode()).table_valued("value")
-        return column.in_(sa.select(sa.cast(each.c.value, sa.Text)))

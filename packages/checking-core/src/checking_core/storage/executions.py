@@ -92,6 +92,10 @@ class Executions:
         """One execution with its output, without the message that told of it."""
         return (await self._connection.execute(_ONE, {"key": key})).mappings().one_or_none()
 
+    async def lock(self, key: UUID) -> sa.RowMapping | None:
+        """The same, held until the transaction ends: nothing can be added to it meanwhile."""
+        return (await self._connection.execute(_ONE.with_for_update(), {"key": key})).mappings().one_or_none()
+
     async def delete(self, key: UUID) -> None:
         """Forget an execution with its checks and their results."""
         await self._connection.execute(sa.delete(execution_results).where(execution_results.c.id == key))

@@ -35,7 +35,8 @@ class IdempotencyKeys:
             fingerprint: of what is wanted.
 
         Returns:
-            What is known of the one that was begun before; its ``status`` is ``None`` while it is under way.
+            What is known of the one that was begun before; its ``status`` is ``None`` while it is under way. Otherwise
+            ``None``: it begins now, and the time of the transaction is its own from now on.
         """
         lost = sa.and_(_c.status.is_(None), _c.created_at < self._now - _UNDER_WAY_FOR)
         old = _c.created_at < self._now - _KEPT_FOR
@@ -47,14 +48,16 @@ class IdempotencyKeys:
         query = sa.select(idempotency_keys).where(_c.id == key)
         return (await self._connection.execute(query)).mappings().one()
 
-    async def keep(self, key: UUID, *, status: int, media_type: str, body: bytes) -> None:
-        """Keep what a request was answered."""
+    async def keep(self, key: UUID, begun: datetime, *, status: int, media_type: str, body: bytes) -> None:
+        """Keep what a request was answered, if nobody has taken it over meanwhile."""
         told = {"status": status, "media_type": media_type, "body": body}
-        await self._connection.execute(sa.update(idempotency_keys).where(_c.id == key).values(**told))
+        own = sa.and_(_c.id == key, _c.created_at == begun)
+        await self._connection.execute(sa.update(idempotency_keys).where(own).values(**told))
 
-    async def drop(self, key: UUID) -> None:
+    async def drop(self, key: UUID, begun: datetime) -> None:
         """Forget a request that changed nothing: it may be made again."""
-        await self._connection.execute(sa.delete(idempotency_keys).where(_c.id == key))
+        own = sa.and_(_c.id == key, _c.created_at == begun)
+        await self._connection.execute(sa.delete(idempotency_keys).where(own))
 
 
 def _or_nothing(statement: Insert) -> Any:

@@ -71,9 +71,12 @@ class Operations:
         }
 
     async def get(self, key: UUID) -> sa.RowMapping | None:
-        """The operation with this row id or operation id."""
-        where = sa.or_(operations.c.id == key, operations.c.operation_id == key)
-        return (await self._connection.execute(sa.select(operations).where(where))).mappings().one_or_none()
+        """The operation with this row id or, if there is none, with this operation id."""
+        return (await self._connection.execute(_ONE, {"key": key})).mappings().one_or_none()
+
+    async def lock(self, key: UUID) -> sa.RowMapping | None:
+        """The same, held until the transaction ends: nothing can be added to it meanwhile."""
+        return (await self._connection.execute(_ONE.with_for_update(), {"key": key})).mappings().one_or_none()
 
     async def add(self, **columns: Any) -> UUID | None:
         """Store an operation that no message told of: its id, or ``None`` if there is one of this ``operation_id``."""
@@ -91,7 +94,8 @@ class Operations:
         update = (
             sa.update(operations).where(where).values(**columns, updated_at=self._now).returning(operations.c.state)
         )
-        self._notes.operation(operation_id, (await self._connection.execute(update)).scalar_one())
+        for state in (await self._connection.scalars(update)).all():
+            self._notes.operation(operation_id, state)
 
     async def delete(self, operation_id: UUID) -> None:
         """Forget an operation with its executions, their checks and results."""
@@ -135,3 +139,12 @@ def _or_complete(statement: Insert) -> sa.Executable:
         },
         where=sa.or_(newer, named, started),
     ).returning(old.operation_id, old.state)
+
+
+_KEY = sa.bindparam("key", type_=operations.c.id.type)
+_ONE = (
+    sa.select(operations)
+    .where(sa.or_(operations.c.id == _KEY, operations.c.operation_id == _KEY))
+    .order_by((operations.c.id == _KEY).desc())
+    .limit(1)
+)

@@ -15,9 +15,9 @@ from litestar.params import FromPath, JSONBody
 
 from checking_core.contracts import AccessRole
 from checking_core.errors import ConflictError, RejectedMessageError
-from checking_core.storage import Paging, Store
+from checking_core.storage import Paging, Store, UnitOfWork
 from checking_core.storage.audit import AuditFilter, Author
-from checking_server.access import Keyring, Scope, create_key, revoke_key
+from checking_server.access import Keyring, Principal, Scope, create_key, revoke_key
 from checking_server.api.filters import Since, Until, aware, query
 from checking_server.api.guards import ANY_SCOPE, needs, principal_of
 from checking_server.api.listing import Listing, columns, listing
@@ -113,17 +113,35 @@ async def list_api_keys(store: NamedDependency[Store], paging: NamedDependency[P
 
 @post("/auth/api-keys", opt={**needs(AccessRole.ADMIN), **NOT_KEPT}, responses=problems())
 async def create_api_key(
-    store: NamedDependency[Store], author: NamedDependency[Author], data: JSONBody[WantedApiKey]
+    request: Request[Any, Any, Any],
+    store: NamedDependency[Store],
+    author: NamedDependency[Author],
+    data: JSONBody[WantedApiKey],
 ) -> NewApiKey:
-    """Make a key. Keep what is answered: the key is not told again."""
+    """Make a key that may no more, and for no longer, than the one that makes it. Keep it: it is not told again."""
     expires_at = aware("expires_at", data.expires_at)
+    principal = principal_of(request)
+    if principal.by_token:
+        raise PermissionDeniedException("a token makes no key; use the key")
+    if principal.scopes and not (data.scopes and principal.scopes.issuperset(data.scopes)):
+        raise PermissionDeniedException(
+            f"the new key has to be confined to some of {', '.join(sorted(principal.scopes))}"
+        )
     async with store.begin() as uow:
+        await _refuse_longer(uow, principal, expires_at)
         if expires_at is not None and expires_at <= uow.now:
             raise RejectedMessageError("expires_at", "lies in the past")
         key, row = await create_key(
             uow, author, name=data.name, role=data.role, scopes=data.scopes, expires_at=expires_at
         )
     return msgspec.convert({**columns(row), "key": key}, NewApiKey)
+
+
+async def _refuse_longer(uow: UnitOfWork, principal: Principal, expires_at: datetime | None) -> None:
+    own = await uow.api_keys.get(principal.key_id) if principal.key_id else None
+    end: datetime | None = own["expires_at"] if own is not None else None
+    if end is not None and (expires_at is None or expires_at > end):
+        raise PermissionDeniedException(f"the new key has to end with the one that makes it, by {end.isoformat()}")
 
 
 @delete(

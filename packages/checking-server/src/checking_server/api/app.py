@@ -107,7 +107,7 @@ def create_app(
     store, streams, keyring = parts.engine.store, parts.streams, parts.keyring
     pace = _pace(settings.requests_per_minute)
     once = Once(store)
-    guards = [admitted(keyring, pace)] if keyring else [named(names), admitted(None, pace)]
+    guards = [admitted(keyring, pace)] if keyring else [named(names, settings.origins), admitted(None, pace)]
     app = Litestar(
         [_version_1(_things(parts), guards)],
         before_request=once.claim,

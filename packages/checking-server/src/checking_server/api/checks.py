@@ -119,10 +119,10 @@ async def update_check(
 ) -> Check:
     """Correct a check. Its status moves as the flow moves it: an open one is cancelled, a closed one asked again."""
     check = await _found(engine.store, key)
+    if data.status is not msgspec.UNSET and data.status is not check.status:
+        await _move(engine, author, key, data.status)  # first: where it is refused nothing is changed
     if data.max_retries is not msgspec.UNSET:
         await correct_max_retries(engine.store, key, author, data.max_retries)
-    if data.status is not msgspec.UNSET and data.status is not check.status:
-        await _move(engine, author, key, data.status)
     return await _found(engine.store, key)
 
 

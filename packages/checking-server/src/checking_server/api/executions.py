@@ -20,7 +20,7 @@ from checking_core.storage.audit import Author
 from checking_core.storage.filters import ExecutionFilter, ExecutionOrder
 from checking_core.transport.base import Message
 from checking_core.transport.topology import HEADER_REQUEST_ID
-from checking_server.api.filters import execution_filter
+from checking_server.api.filters import aware, execution_filter
 from checking_server.api.guards import needs
 from checking_server.api.listing import Cascade, Hours, columns, given, listing
 from checking_server.api.operations import SOURCE, found_operation
@@ -151,7 +151,8 @@ async def _listed(store: Store, paging: Paging, wanted: ExecutionFilter, order: 
 
 def _message(operation: Mapping[Any, Any], data: WantedExecution) -> bytes:
     about = {"operation_id": operation["operation_id"], "source": operation["source"], "name": operation["name"]}
-    told = {"message_type": MessageType.LINK_RESULT, "timestamp": data.timestamp, "operation": about}
+    timestamp = aware("timestamp", data.timestamp)
+    told = {"message_type": MessageType.LINK_RESULT, "timestamp": timestamp, "operation": about}
     return msgspec.json.encode({**told, "execution": data.execution})
 
 
@@ -162,7 +163,8 @@ async def _accepted(engine: Engine, author: Author, body: bytes) -> Accepted:
         raise answer
     if answer.change is not Change.REPEATED:
         async with engine.store.begin() as uow:
-            await uow.audit.note(author, "execution.create", answer.execution_id, after={"change": answer.change})
+            action = "create" if answer.change is Change.NEW else "revise"
+            await uow.audit.note(author, f"execution.{action}", answer.execution_id)
     return answer
 
 

@@ -67,11 +67,16 @@ def needed_role(handler: BaseRouteHandler) -> AccessRole | None:
     return role
 
 
-def named(names: Collection[str]) -> Guard:
-    """Only requests that call the server by one of these names, or by none.
+def named(names: Collection[str], origins: Collection[str] = ()) -> Guard:
+    """Only requests that call the server by one of these names, or by none; and no writes that a web page sends.
 
     A web page can point its own name at 127.0.0.1 and have a browser read what listens there; the request then
-    carries the page's name. Where keys are asked for the page has none.
+    carries the page's name. It can also have a browser send a request whose answer it does not get to see; that one
+    tells where it comes from. Where keys are asked for the page has none.
+
+    Args:
+        names: of this server.
+        origins: of pages that may write all the same.
     """
 
     async def guard(connection: Connection, _: BaseRouteHandler) -> None:
@@ -79,6 +84,12 @@ def named(names: Collection[str]) -> Guard:
         called = _HOST.fullmatch(host)
         if host and (called is None or called[1] not in names or int(called[2] or 0) > _LAST_PORT):
             raise HTTPException("this server has no such name", status_code=HTTPStatus.MISDIRECTED_REQUEST)
+        origin = connection.headers.get("origin")
+        strange = origin not in (None, *origins, f"http://{host}", f"https://{host}")
+        elsewhere = connection.headers.get("sec-fetch-site", "none") not in ("none", "same-origin")
+        writes = connection.scope.get("method") not in _READS
+        if writes and (strange or (elsewhere and origin not in origins)):
+            raise PermissionDeniedException("a page of another origin writes nothing here; see CHECKING_API_ORIGINS")
 
     return guard
 
@@ -111,16 +122,16 @@ def admitted(keyring: Keyring | None, pace: Pace) -> Guard:
 
 
 async def _paced(keyring: Keyring | None, connection: Connection, pace: Pace) -> Principal:
-    """Who asks. Guessing keys costs an address tokens, and without any left not even a right one is looked at."""
+    """Who asks. Guessing keys costs an address tokens; a right one is never refused for what others guess there."""
     address = connection.client.host if connection.client else ""
     if keyring is None:
         _wait(pace.requests.take(address))
         return _ANYBODY
-    _wait(pace.failures.wait(address))
     try:
         principal = await recognised(keyring, connection)
     except NotAuthorizedException:
-        pace.failures.take(address)
+        if not connection.headers.keys().isdisjoint({"x-api-key", "authorization"}):
+            _wait(pace.failures.take(address))
         raise
     _wait(pace.requests.take(str(principal.key_id)))
     return principal

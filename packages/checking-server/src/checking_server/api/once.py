@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+from datetime import datetime
 from http import HTTPStatus
 from typing import Any, Final, cast
 from uuid import UUID
@@ -66,9 +67,9 @@ class Once(ASGIMiddleware):
             raise RejectedMessageError(HEADER, f"has {len(word)} characters; 1 to {_LONGEST} are read")
         key, fingerprint = _key(request, word), hashlib.sha256(await request.body()).hexdigest()
         async with self._store.begin() as uow:
-            before = await uow.idempotency_keys.claim(key, fingerprint)
+            before, begun = await uow.idempotency_keys.claim(key, fingerprint), uow.now
         if before is None:
-            request.scope["state"][_CLAIM] = key
+            request.scope["state"][_CLAIM] = key, begun
             return None
         if before["fingerprint"] != fingerprint:
             detail = f"this {HEADER} stands for another request already; take a new one for each"
@@ -88,22 +89,23 @@ class Once(ASGIMiddleware):
         answer = _Heard()
 
         async def hear(message: Message) -> None:
-            if (key := scope["state"].get(_CLAIM)) is not None:
+            if (claim := scope["state"].get(_CLAIM)) is not None:
                 answer.hear(message)
                 if answer.whole:
-                    await self._settle(key, answer)
+                    key, begun = claim
+                    await self._settle(key, begun, answer)
             await send(message)
 
         await next_app(scope, receive, hear)
 
-    async def _settle(self, key: UUID, answer: _Heard) -> None:
+    async def _settle(self, key: UUID, begun: datetime, answer: _Heard) -> None:
         try:
             async with self._store.begin() as uow:
                 if answer.status < HTTPStatus.MULTIPLE_CHOICES:
-                    keys = uow.idempotency_keys
-                    await keys.keep(key, status=answer.status, media_type=answer.media_type, body=answer.body)
+                    keys, body = uow.idempotency_keys, answer.body
+                    await keys.keep(key, begun, status=answer.status, media_type=answer.media_type, body=body)
                 else:
-                    await uow.idempotency_keys.drop(key)
+                    await uow.idempotency_keys.drop(key, begun)
         except UnavailableError as error:  # the same again is told that it is under way, for a minute
             log.warning("answer_not_kept", problem=str(error))
 

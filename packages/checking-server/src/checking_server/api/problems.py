@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
@@ -86,6 +87,9 @@ class _Answer(msgspec.Struct, frozen=True):
     headers: Mapping[str, str] = {}
 
 
+_INSIDE = re.compile(r"unknown field `(?P<unknown>[^`]+)`|(?P<cut> - at `\$\.(?P<path>[^`]+)`)")
+_NO_TIME = "Invalid RFC3339 encoded datetime"
+_TIME = "is no time; write it as 2026-11-20T19:28:40Z"
 _UNEXPECTED = _Answer(
     HTTPStatus.INTERNAL_SERVER_ERROR, "an unexpected error; the server's log tells more under this request_id"
 )
@@ -93,6 +97,8 @@ _UNEXPECTED = _Answer(
 
 def problem_response(request: Request[Any, Any, Any], error: Exception) -> Response[Problem]:
     """The answer to a request that failed: the one place where an error becomes a status."""
+    if isinstance(error, RecursionError):  # of the decoder: nothing of ours goes as deep as a body may
+        error = RejectedMessageError("$", "is nested too deep")
     answer = _of_framework(error, request) if isinstance(error, HTTPException) else _of_ours(error)
     if answer.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         _log(answer.status, error)
@@ -146,8 +152,17 @@ def _of_framework(error: HTTPException, request: Request[Any, Any, Any]) -> _Ans
     if error.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR:
         return _UNEXPECTED
     if error.status_code == HTTPStatus.BAD_REQUEST and isinstance(error.extra, list):
-        return _invalid(*(FieldError(_field(item, request), item["message"]) for item in error.extra))
+        return _invalid(*(_told(item, request) for item in error.extra))
     return _Answer(error.status_code, error.detail, headers=error.headers or {})
+
+
+def _told(item: Mapping[str, str], request: Request[Any, Any, Any]) -> FieldError:
+    """One error of the framework, by the name of the field that is wrong, be it inside of the body."""
+    message = item["message"].replace(_NO_TIME, _TIME)
+    inside = _INSIDE.search(message)
+    if inside is None:
+        return FieldError(_field(item, request), message)
+    return FieldError(inside["path"] or inside["unknown"], message[: inside.start("cut")] if inside["cut"] else message)
 
 
 def _field(item: Mapping[str, str], request: Request[Any, Any, Any]) -> str:

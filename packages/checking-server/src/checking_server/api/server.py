@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 import uvicorn
@@ -27,10 +27,17 @@ class ApiServer(uvicorn.Server):
         drain: seconds that requests under way have after the stop.
         on_ready: called once it answers.
         on_stop: called when it is told to stop; ends answers that have no end of their own.
+        proxies: addresses of those whose word counts on where a request comes from.
     """
 
     def __init__(
-        self, app: Litestar, *, drain: float, on_ready: Callable[[], None], on_stop: Callable[[], None] = lambda: None
+        self,
+        app: Litestar,
+        *,
+        drain: float,
+        on_ready: Callable[[], None],
+        on_stop: Callable[[], None] = lambda: None,
+        proxies: Sequence[str] = (),
     ) -> None:
         super().__init__(
             uvicorn.Config(
@@ -39,7 +46,8 @@ class ApiServer(uvicorn.Server):
                 log_config=None,
                 access_log=False,
                 ws="none",
-                proxy_headers=False,
+                proxy_headers=bool(proxies),
+                forwarded_allow_ips=list(proxies),
                 server_header=False,
                 timeout_graceful_shutdown=math.ceil(drain),
             )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated, Any, TypeAlias
 from uuid import UUID
 
@@ -54,13 +54,13 @@ class CorrectedOperation(msgspec.Struct, frozen=True, kw_only=True, forbid_unkno
 class WantedExecution(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """An execution to be stored: of which operation, by its ``id`` or its ``operation_id``, and what ran.
 
-    ``execution`` is that of a message, as docs/reference/messages.md tells; ``timestamp`` is the time of telling, now
-    unless it is given.
+    ``execution`` is that of a message, as docs/reference/messages.md tells. ``timestamp`` is the time of telling: the
+    same again is known by it, and of two results of a link the one that was told later stands.
     """
 
     operation_id: UUID
     execution: dict[str, Any]
-    timestamp: datetime = msgspec.field(default_factory=lambda: datetime.now(UTC))
+    timestamp: datetime
 
 
 class WantedCheck(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -148,7 +148,13 @@ async def _serve(
         )
         app = create_app(parts, settings.api, names={*LOOPBACK_NAMES, host.lower()})
         ready, drain = _READY.format(url=url_of(listener), docs=SCHEMA_PATH + DOCS), settings.flow.drain_timeout
-        server = ApiServer(app, drain=drain, on_ready=lambda: print(ready, flush=True), on_stop=parts.streams.close)
+        server = ApiServer(
+            app,
+            drain=drain,
+            on_ready=lambda: print(ready, flush=True),
+            on_stop=parts.streams.close,
+            proxies=settings.api.proxies,
+        )
         gc.freeze()  # what is loaded by now stays: no collection has to look at it again
         with stopped_by_signals(server.stop, within=drain + _GRACE):
             async with engine.running(), app.lifespan():

@@ -56,6 +56,7 @@ class AskFor:
             StoreUnavailableError: nothing was stored.
         """
         async with self._store.begin() as uow:
+            await uow.executions.lock(execution_id)  # nobody deletes it meanwhile
             raw = await uow.executions.raw(execution_id)
             if raw is None:
                 raise NotFoundError("there is no execution with this id")

@@ -46,7 +46,7 @@ async def correct_operation(store: Store, key: UUID, author: Author, columns: Ma
         StoreUnavailableError: nothing was changed.
     """
     async with store.begin() as uow:
-        row = await uow.operations.get(key)
+        row = await uow.operations.lock(key)
         if row is None:
             raise NotFoundError("there is no operation with this id")
         if changed := _changed(row, columns):
@@ -57,7 +57,7 @@ async def correct_operation(store: Store, key: UUID, author: Author, columns: Ma
 async def correct_execution(store: Store, key: UUID, author: Author, columns: Mapping[str, Any]) -> None:
     """Replace what is known of an execution; its checks stay as they are. See ``correct_operation``."""
     async with store.begin() as uow:
-        row = await uow.executions.get(key)
+        row = await uow.executions.lock(key)
         if row is None:
             raise NotFoundError("there is no execution with this id")
         if changed := _changed(row, columns):

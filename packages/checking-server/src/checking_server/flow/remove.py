@@ -36,7 +36,7 @@ async def remove_operation(store: Store, key: UUID, author: Author, *, cascade: 
         StoreUnavailableError: nothing was deleted.
     """
     async with store.begin() as uow:
-        row = _found(await uow.operations.get(key), "operation")
+        row = _found(await uow.operations.lock(key), "operation")
         operation_id = row["operation_id"]
         executions = (await uow.executions.list(_ONE, ExecutionFilter(operation_id=operation_id))).total
         _refuse_orphans(executions, "executions", cascade=cascade)
@@ -48,7 +48,7 @@ async def remove_operation(store: Store, key: UUID, author: Author, *, cascade: 
 async def remove_execution(store: Store, key: UUID, author: Author, *, cascade: bool) -> None:
     """Delete an execution, with ``cascade`` also if it has checks; see ``remove_operation``."""
     async with store.begin() as uow:
-        row = _found(await uow.executions.get(key), "execution")
+        row = _found(await uow.executions.lock(key), "execution")
         checks = await uow.checks.ids(CheckFilter(execution_id=key))
         _refuse_orphans(len(checks), "checks", cascade=cascade)
         await _forget(uow, checks)
