@@ -191,6 +191,46 @@ async def test_an_answer_in_part_is_no_silence(falcon: Falcon, answer: dict[str,
     assert not result.final
 
 
+def unlike(number: int) -> dict[str, Any]:
+    return an_alert(composite_id=f"other-{number}", name="Another")
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {"meta": {}, "resources": None},
+        {"meta": {}, "resources": []},
+        {"meta": {"pagination": {"limit": 1000}}, "resources": [unlike(1)]},
+        {"meta": {"pagination": {"total": -1}}, "resources": [unlike(1)]},
+        {"meta": {}, "resources": [unlike(number) for number in range(1000)]},
+    ],
+    ids=["null", "empty", "short", "negative", "full"],
+)
+async def test_without_a_total_nobody_knows_that_all_pages_came(falcon: Falcon, answer: dict[str, Any]) -> None:
+    falcon.says(answer)
+    result = await falcon.look(ALERT)
+    assert (result.outcome, result.reason) == (Outcome.INCONCLUSIVE, Reason.BACKEND_PARTIAL_ANSWER)
+
+
+@pytest.mark.parametrize("config", [ALERT, ALIVE])
+async def test_a_record_that_comes_twice_counts_once_towards_the_total(falcon: Falcon, config: dict[str, Any]) -> None:
+    other = unlike(1) | a_host(hostname="dc01")
+    falcon.says(page([other], total=2, way="on"), page([other], total=2))
+    result = await falcon.look(config)
+    assert (result.outcome, result.reason) == (Outcome.INCONCLUSIVE, Reason.BACKEND_PARTIAL_ANSWER)
+    assert "1 records came of 2" in messages_of(result)
+
+
+async def test_a_total_counts_even_if_a_later_page_tells_a_smaller_one(falcon: Falcon) -> None:
+    falcon.says(page([unlike(1)], total=3, way="on"), page([unlike(2)], total=1))
+    assert (await falcon.look(ALERT)).reason is Reason.BACKEND_PARTIAL_ANSWER
+
+
+async def test_a_total_that_only_the_first_page_tells_counts_for_all(falcon: Falcon) -> None:
+    falcon.says(page([unlike(1)], total=2, way="on"), {"meta": {}, "resources": [unlike(2)]})
+    assert (await falcon.look(ALERT)).outcome is Outcome.NO_ALERT
+
+
 async def test_a_hit_in_an_answer_in_part_counts_and_tells_what_was_missing(falcon: Falcon) -> None:
     falcon.says(page([an_alert()], errors=[{"code": 500, "message": "a shard is away"}]))
     result = await falcon.look(ALERT)

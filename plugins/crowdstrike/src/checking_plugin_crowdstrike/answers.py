@@ -37,9 +37,10 @@ def page_of(answer: Mapping[str, Any], cursor: str) -> Page:
     meta, rows = answer.get("meta"), answer.get("resources")
     if not isinstance(meta, Mapping) or "resources" not in answer or not isinstance(rows, list | None):
         raise BackendUnreachableError("answered 200 with something that is no answer to a search")
+    total = number_at(meta, "pagination.total")
     return Page(
         rows=[row for row in rows or [] if isinstance(row, dict)],
-        total=number_at(meta, "pagination.total"),
+        total=total if total is not None and total >= 0 else None,
         cursor=next(iter(texts_at(meta, f"pagination.{cursor}")), None),
         errors=tuple(_words_of(error) for error in answer.get("errors") or ()),
     )

@@ -31,10 +31,14 @@ class Store(NamedTuple):
     """Where an answer tells that cursor."""
     time: str
     """The field that its newest record is told by."""
+    id: str
+    """The field that tells its records apart."""
 
 
-ALERTS = Store("POST", "/alerts/combined/alerts/v1", "Alerts: Read", "after", "after", "created_timestamp")
-HOSTS = Store("GET", "/devices/combined/devices/v1", "Hosts: Read", "offset", "next", "last_seen")
+ALERTS = Store(
+    "POST", "/alerts/combined/alerts/v1", "Alerts: Read", "after", "after", "created_timestamp", "composite_id"
+)
+HOSTS = Store("GET", "/devices/combined/devices/v1", "Hosts: Read", "offset", "next", "last_seen", "device_id")
 
 
 class Asked(NamedTuple):
