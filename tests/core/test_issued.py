@@ -72,6 +72,27 @@ async def test_wrong_credentials_are_tried_once_in_a_while_only() -> None:
     assert await product.credential.token() == "token-2"
 
 
+async def test_a_token_that_is_refused_when_it_is_new_ends_the_log_ins_for_a_while() -> None:
+    product = Product()
+    product.credential.refused(await product.credential.token())
+    product.credential.refused_anew(await product.credential.token(), "the token is good for nothing")
+    for _ in range(10):
+        with pytest.raises(BackendAuthFailedError, match="token is good for nothing; not tried again"):
+            await product.credential.token()
+    assert product.asked == 2
+    product.now += timedelta(minutes=6)
+    assert await product.credential.token() == "token-3"
+
+
+async def test_a_late_refusal_of_a_token_that_was_replaced_ends_no_log_in() -> None:
+    product = Product()
+    old = await product.credential.token()
+    product.credential.refused(old)
+    assert await product.credential.token() == "token-2"
+    product.credential.refused_anew(old, "the token is good for nothing")
+    assert await product.credential.token() == "token-2"
+
+
 async def test_an_outage_is_no_refusal() -> None:
     product = Product()
     product.error = BackendUnreachableError("away")

@@ -104,6 +104,25 @@ async def test_a_renewed_token_that_is_refused_too_is_told(falcon: Falcon, made:
     assert (len(falcon.log_ins), len(falcon.asked)) == (2, 2)
 
 
+@pytest.mark.parametrize("at_once", [True, False])
+async def test_a_renewed_token_that_is_refused_too_ends_the_log_ins_for_a_while(
+    falcon: Falcon, made: Any, clock: KitClock, at_once: bool
+) -> None:
+    client = made()
+    falcon.good = set()
+    if at_once:
+        told = await asyncio.gather(*(client.ask(CALL) for _ in range(10)), return_exceptions=True)
+        assert {type(error) for error in told} == {BackendAuthFailedError}
+    else:
+        for _ in range(10):
+            with pytest.raises(BackendAuthFailedError, match="invalid bearer token"):
+                await client.ask(CALL)
+    assert len(falcon.log_ins) == 2
+    clock.now += timedelta(minutes=6)
+    falcon.good = {"token-3"}
+    assert (await client.ask(CALL)).status == 200
+
+
 @pytest.mark.parametrize(("after", "log_ins"), [(1678, 1), (1680, 2)])
 async def test_a_token_is_renewed_two_minutes_before_it_runs_out(
     falcon: Falcon, made: Any, clock: KitClock, after: int, log_ins: int

@@ -38,9 +38,9 @@ class Call(NamedTuple):
 class CrowdStrikeClient:
     """One API client of Falcon.
 
-    Every request of a detector carries the same token. It is renewed in time, and once more if Falcon refuses it.
-    Who is at home in another cloud of CrowdStrike's is asked there from then on. After Falcon has asked to be left
-    alone, nothing is sent to it until then.
+    Every request of a detector carries the same token. It is renewed in time, and once more if Falcon refuses it; if it
+    refuses that one too, nobody logs in for a while. Who is at home in another cloud of CrowdStrike's is asked there
+    from then on. After Falcon has asked to be left alone, nothing is sent to it until then.
     """
 
     def __init__(self, settings: CrowdStrikeSettings, clock: Callable[[], datetime]) -> None:
@@ -67,7 +67,10 @@ class CrowdStrikeClient:
         reply = await self._sent(call, token)
         if reply.status == 401:
             self._token.refused(token)
-            reply = await self._sent(call, await self._token.token())
+            renewed = await self._token.token()
+            reply = await self._sent(call, renewed)
+            if reply.status == 401:
+                self._token.refused_anew(renewed, str(_failure_of(reply)))
         if reply.status != 200:
             raise _failure_of(reply, call.scope)
         return reply

@@ -30,8 +30,8 @@ class Issued(msgspec.Struct, frozen=True):
 class IssuedCredential:
     """The one credential of a backend.
 
-    A product that refuses the log-in is not asked again for five minutes: with two hundred looks waiting, wrong
-    credentials would lock the account out.
+    A product that refuses the log-in, or a token that it has just issued, is not asked again for five minutes: with two
+    hundred looks waiting, wrong credentials would lock the account out.
 
     Args:
         issue: logs in.
@@ -51,7 +51,7 @@ class IssuedCredential:
 
         Raises:
             DetectionError: of ``issue``.
-            BackendAuthFailedError: the log-in was refused a short while ago.
+            BackendAuthFailedError: the log-in, or what it gave, was refused a short while ago.
         """
         async with self._lock:
             now = self._clock()
@@ -63,6 +63,17 @@ class IssuedCredential:
         """A request with this token was refused: the next one gets a new one."""
         if token == self._token:
             self._token = None
+
+    def refused_anew(self, token: str, words: str) -> None:
+        """A request with this token was refused although it had been issued in place of one that was: no log-in helps.
+
+        Args:
+            token: the new one.
+            words: how it was refused, told to all who ask before the next log-in.
+        """
+        if token == self._token:
+            self._token = None
+            self._refusal = self._clock(), words
 
     async def _issued(self, now: datetime) -> str:
         if self._refusal is not None and now < self._refusal[0] + _KEEP_REFUSAL:
