@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import Field, field_validator
 from pydantic_settings import SettingsConfigDict
 
-from checking_core.plugin.http import HttpSettings
+from checking_core.plugin.http import ApiSecret, HttpSettings
 from checking_plugin_crowdstrike.clouds import Cloud, address_of, cloud_named
 
 __all__ = ["CrowdStrikeSettings"]
@@ -17,7 +17,7 @@ class CrowdStrikeSettings(HttpSettings):
     model_config = SettingsConfigDict(env_prefix="FALCON_")
 
     client_id: str = Field(description="Id of the API client")
-    client_secret: SecretStr = Field(description="Secret of the API client")
+    client_secret: ApiSecret = Field(description="Secret of the API client")
     member_cid: str | None = Field(
         default=None, description="Customer id of a member, where the client is its parent's"
     )

@@ -15,7 +15,7 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
-from checking_core.plugin.http import HttpSettings
+from checking_core.plugin.http import ApiSecret, HttpSettings
 
 __all__ = ["ElasticSettings"]
 
@@ -38,10 +38,10 @@ class ElasticSettings(HttpSettings):
     cloud_id: str | None = Field(
         default=None, description="Id of a deployment in Elastic Cloud, in place of the address"
     )
-    api_key: SecretStr | None = Field(default=None, description="Encoded API key")
+    api_key: ApiSecret | None = Field(default=None, description="Encoded API key")
     username: str | None = Field(default=None, description="User, where there is no API key")
     password: SecretStr | None = Field(default=None, description="Password of the user")
-    bearer_token: SecretStr | None = Field(default=None, description="Token of a service account")
+    bearer_token: ApiSecret | None = Field(default=None, description="Token of a service account")
     alerts_index: str = Field(default=".alerts-security.alerts-default", description="Index of the alerts")
     index: str | None = Field(default=None, description="Index that queries without one are asked of")
     check_host: str | None = Field(default=None, description="Host that a self-check looks for in the index")

@@ -10,7 +10,7 @@ from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import SettingsConfigDict
 
 from checking_core import DetectionConfig
-from checking_core.plugin.http import HttpSettings
+from checking_core.plugin.http import ApiSecret, HttpSettings
 
 __all__ = ["AlertSource", "SplunkConfig", "SplunkSettings"]
 
@@ -35,7 +35,7 @@ class SplunkSettings(HttpSettings):
     host: str | None = Field(default=None, description="Name of the search head, in place of the address")
     port: int = Field(default=8089, ge=1, le=65_535, description="Management port of that host")
     scheme: Literal["https", "http"] = Field(default="https", description="How that port is spoken to")
-    token: SecretStr | None = Field(default=None, description="Authentication token")
+    token: ApiSecret | None = Field(default=None, description="Authentication token")
     username: str | None = Field(default=None, description="User, where there is no token")
     password: SecretStr | None = Field(default=None, description="Password of the user")
     app: str | None = Field(default=None, description="App whose knowledge objects searches may use")

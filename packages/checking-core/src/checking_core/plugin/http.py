@@ -10,18 +10,18 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import httpx
 import msgspec
-from pydantic import Field
+from pydantic import AfterValidator, Field, SecretStr
 from pydantic_settings import SettingsConfigDict
 
 from checking_core.contracts import Reason
 from checking_core.errors import BackendUnreachableError, FatalDetectionError
 from checking_core.plugin.budget import SearchSettings
 
-__all__ = ["HttpClient", "HttpReply", "HttpSettings"]
+__all__ = ["ApiSecret", "HttpClient", "HttpReply", "HttpSettings"]
 
 _AT_ONCE = 8
 """Connections for searches of which the settings give no number: the detector's own budget is less."""
@@ -29,10 +29,25 @@ _ENCODINGS = {"": None, "identity": None, "gzip": zlib.MAX_WBITS | 16}
 """What ``zlib`` has to be told to unpack a body; nothing else is asked for."""
 
 
-class HttpSettings(SearchSettings):
-    """What the settings of every detector that asks over HTTP have in common."""
+def _sendable(secret: SecretStr) -> SecretStr:
+    value = secret.get_secret_value().strip()
+    if not (value.isascii() and value.isprintable()):
+        raise ValueError("has characters that cannot be sent; copy it once more")
+    return SecretStr(value)
 
-    model_config = SettingsConfigDict(env_file=".env", env_ignore_empty=True, extra="ignore", populate_by_name=True)
+
+ApiSecret = Annotated[SecretStr, AfterValidator(_sendable)]
+"""A key or token that a product issued: what copying left around it is gone, and any header can carry it.
+
+Passwords are none of these: people choose them, with any characters."""
+
+
+class HttpSettings(SearchSettings):
+    """What the settings of every detector that asks over HTTP have in common. Errors never show what was set."""
+
+    model_config = SettingsConfigDict(
+        env_file=".env", env_ignore_empty=True, extra="ignore", populate_by_name=True, hide_input_in_errors=True
+    )
 
     verify_ssl: bool = Field(default=True, description="Whether the product's certificate is checked")
     ca_cert: Path | None = Field(default=None, description="File of the authorities that may have signed it")
@@ -168,18 +183,21 @@ class HttpClient:
 
 @contextmanager
 def _told() -> Iterator[None]:
-    """What goes wrong on the way, in core's words: the kind of error, never its text, which may hold an address."""
+    """What goes wrong on the way, in core's words: the kind of error.
+
+    Neither its text is told nor the error itself: it may hold an address, or a header with a secret.
+    """
     try:
         yield
-    except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
-        raise FatalDetectionError("its address is no URL", reason=Reason.BACKEND_UNREACHABLE) from error
+    except (httpx.InvalidURL, httpx.UnsupportedProtocol):
+        raise FatalDetectionError("its address is no URL", reason=Reason.BACKEND_UNREACHABLE) from None
     except httpx.RequestError as error:
         if _distrusted(error):
             words = "its certificate cannot be trusted; name the authority that signed it in the setting ca_cert"
-            raise FatalDetectionError(words, reason=Reason.BACKEND_UNREACHABLE) from error
-        raise BackendUnreachableError(f"no answer ({type(error).__name__})") from error
-    except zlib.error as error:
-        raise BackendUnreachableError("the answer cannot be unpacked") from error
+            raise FatalDetectionError(words, reason=Reason.BACKEND_UNREACHABLE) from None
+        raise BackendUnreachableError(f"no answer ({type(error).__name__})") from None
+    except zlib.error:
+        raise BackendUnreachableError("the answer cannot be unpacked") from None
 
 
 def _distrusted(error: BaseException) -> bool:
