@@ -275,6 +275,14 @@ async def test_what_is_no_answer_is_an_outage(falcon: Falcon, answer: httpx.Resp
     assert not result.final
 
 
+@pytest.mark.parametrize("errors", [7, 0, "", "away", {}, {"code": 500}])
+async def test_errors_that_are_no_list_are_no_answer_and_an_outage(falcon: Falcon, errors: Any) -> None:
+    falcon.says(page([]) | {"errors": errors})
+    result = await falcon.look(ALERT)
+    assert (result.outcome, result.reason) == (Outcome.INCONCLUSIVE, Reason.BACKEND_UNREACHABLE)
+    assert not result.final
+
+
 @pytest.mark.parametrize("status", [400, 404])
 async def test_a_filter_that_falcon_does_not_understand_is_told_in_its_words(falcon: Falcon, status: int) -> None:
     falcon.says(failure(status, "invalid filter"))

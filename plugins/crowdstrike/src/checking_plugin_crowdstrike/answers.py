@@ -34,15 +34,16 @@ def page_of(answer: Mapping[str, Any], cursor: str) -> Page:
     Raises:
         BackendUnreachableError: it is no answer to a search, whoever gave it.
     """
-    meta, rows = answer.get("meta"), answer.get("resources")
-    if not isinstance(meta, Mapping) or "resources" not in answer or not isinstance(rows, list | None):
+    meta, rows, errors = answer.get("meta"), answer.get("resources"), answer.get("errors")
+    lists = "resources" in answer and isinstance(rows, list | None) and isinstance(errors, list | None)
+    if not isinstance(meta, Mapping) or not lists:
         raise BackendUnreachableError("answered 200 with something that is no answer to a search")
     total = number_at(meta, "pagination.total")
     return Page(
         rows=[row for row in rows or [] if isinstance(row, dict)],
         total=total if total is not None and total >= 0 else None,
         cursor=next(iter(texts_at(meta, f"pagination.{cursor}")), None),
-        errors=tuple(_words_of(error) for error in answer.get("errors") or ()),
+        errors=tuple(_words_of(error) for error in errors or ()),
     )
 
 
