@@ -67,7 +67,10 @@ class Field:
 
 
 @pytest.fixture
-def field(tmp_path: Path, rabbitmq: Broker, postgres_server_url: str, shared_data: Path) -> Iterator[Field]:
+def field(
+    request: pytest.FixtureRequest, tmp_path: Path, rabbitmq: Broker, postgres_server_url: str, shared_data: Path
+) -> Iterator[Field]:
+    """With so many seconds of patience, 30 unless a test says otherwise."""
     recorded = (shared_data / "caldera" / "operation_A" / "plugin_messages.jsonl").read_text()
     with ExitStack() as stack:
         fakes = {name: stack.enter_context(Fake(product.app)) for name, product in PRODUCTS.items()}
@@ -88,7 +91,7 @@ def field(tmp_path: Path, rabbitmq: Broker, postgres_server_url: str, shared_dat
             WORKER_JITTER_MIN=0,
             WORKER_JITTER_MAX=0,
             WORKER_MAX_RETRIES=0,
-            PATIENCE=30,
+            PATIENCE=getattr(request, "param", 30),
             **told,
         )
         yield Field(tmp_path, installed, fakes, recorded)
@@ -101,6 +104,7 @@ def test_every_product_is_asked_at_once_and_each_verdict_is_right(field: Field) 
     assert all(fake.seen() for fake in field.fakes.values())
 
 
+@pytest.mark.parametrize("field", [300], indirect=True, ids=["patient"])  # a product that was away is spared for 30
 def test_products_that_are_killed_and_come_back_change_no_verdict(field: Field) -> None:
     for fake in field.fakes.values():
         fake.kill()
