@@ -220,6 +220,8 @@ async def test_an_old_version_that_knows_no_such_switch_is_asked_without(cluster
         {"telemetry": {"query": "x", "index": "-logs"}},
         {"telemetry": {"query": "FROM * | LIMIT 5", "language": "esql"}},
         {"telemetry": {"query": "@timestamp: [now-1d TO now]", "index": "logs-*"}},
+        {"telemetry": {"query": "any where true | unique pid", "index": "logs-*", "language": "eql"}},
+        {"telemetry": {"query": "any where true | /* one */ head 1", "index": "logs-*", "language": "eql"}},
         {"alert": {"query": "any where true", "rule": "x"}, "telemetry": {"query": "x", "language": "sql"}},
     ],
     ids=str,
@@ -244,6 +246,16 @@ async def test_a_row_more_than_its_own_limit_proves_nothing(cluster: Cluster) ->
     cluster.says({"columns": [{"name": "_id"}, {"name": "host.name"}], "values": [["a", "dc01"]]})
     assert (await cluster.look(limited)).telemetry is Answer.UNKNOWN
     cluster.says({"columns": [{"name": "_id"}, {"name": "host.name"}], "values": []})
+    assert (await cluster.look(limited)).telemetry is Answer.NO
+
+
+@pytest.mark.parametrize("pipe", ["| head 1", "|tail 1", "| HEAD 5 | tail 1", '| head 1 | tail 5 // of "all"'], ids=str)
+async def test_a_row_more_than_a_pipe_of_eql_lets_through_proves_nothing(cluster: Cluster, pipe: str) -> None:
+    limited = {"telemetry": {"index": "logs-*", "language": "eql", "query": f'any where x != "| head 0" {pipe}'}}
+    elsewhere = an_event(host={"name": "dc01"})
+    cluster.says({"is_partial": False, "hits": {"events": [elsewhere]}})
+    assert (await cluster.look(limited)).telemetry is Answer.UNKNOWN
+    cluster.says({"is_partial": False, "hits": {"events": []}})
     assert (await cluster.look(limited)).telemetry is Answer.NO
 
 

@@ -10,7 +10,7 @@ import msgspec
 from checking_core import Ask, QueryInvalidError, SearchRequest
 from checking_core.matching.window import Window
 from checking_plugin_elastic.client import Call, path_of
-from checking_plugin_elastic.language import Language, language_of, read_dsl, refuse_unsafe
+from checking_plugin_elastic.language import Language, language_of, read_dsl, refuse_unsafe, without_strings
 
 __all__ = ["Asked", "asked", "host_like", "is_converted", "newest"]
 
@@ -21,6 +21,7 @@ _INDEX = re.compile(r"[^\s/\\?\"<>|#%&=]+")
 _ALL = frozenset({"*", "_all", "*:*", "**"})
 _SOURCE = re.compile(r"\s*(?:from|ts|metrics)\s+(.*)", re.IGNORECASE | re.DOTALL)
 _OWN_LIMIT = re.compile(r"\|\s*limit\s+(\d+)", re.IGNORECASE)
+_PIPE = re.compile(r"\|\s*(?:(?:head|tail)\s+(\d+))?", re.IGNORECASE)
 _HEAVY = ["kibana.alert.rule.parameters", "kibana.alert.rule.exceptions_list", "signal.rule.exceptions_list"]
 """Copies of the rule, in each alert."""
 
@@ -103,7 +104,10 @@ def _condition(query: str, language: Language, template: str | None) -> dict[str
 
 def _eql(request: SearchRequest, query: str, index: str) -> Asked:
     refuse_unsafe(query, Language.EQL, _template(request))
-    most = min(request.limit, _MOST_HITS - 1)
+    own = _PIPE.findall(without_strings(query))
+    if "" in own:
+        raise QueryInvalidError("a pipe of EQL is head or tail and a number; what others leave out is not known")
+    most = _most(request, own)
     body = {"query": query, "filter": _within("@timestamp", request.window), "size": most + 1, "fetch_size": 1000}
     return _asked(Call(path_of(index, "_eql/search"), body, _STRICT, _WHOLE), Language.EQL, body, most)
 
@@ -115,10 +119,14 @@ def _esql(request: SearchRequest, query: str, index: str | None) -> Asked:
         query = f"FROM {_named(index)} METADATA _id, _index | {query.strip().removeprefix('|')}"
     elif re.split(r"[\s|]", source[1], maxsplit=1)[0] in _ALL:
         raise QueryInvalidError("the query searches every index; name those of the data in FROM")
-    own = [int(limit) for limit in _OWN_LIMIT.findall(query)]
-    most = min([request.limit, _MOST_HITS - 1, *(limit - 1 for limit in own)])
+    most = _most(request, _OWN_LIMIT.findall(query))
     body = {"query": f"{query}\n| LIMIT {most + 1}", "filter": _within("@timestamp", request.window)}
     return _asked(Call("/_query", body, ("allow_partial_results",)), Language.ESQL, body, most)
+
+
+def _most(request: SearchRequest, own: list[str]) -> int:
+    """How many rows are all that there are: as many as the query's own limits let through may be some of more."""
+    return min([request.limit, _MOST_HITS - 1, *(int(limit) - 1 for limit in own)])
 
 
 def _asked(call: Call, language: Language, shown: Any, most: int) -> Asked:
