@@ -114,8 +114,28 @@ def test_a_time_range_of_its_own_is_refused(query: str, language: Language):
 
 
 @pytest.mark.parametrize(
+    "query",
+    [
+        "from logs | eval `@timestamp` = date_trunc(1 hour, `@timestamp`) | stats count(*) by host.name, @timestamp",
+        "from logs | stats count(*) by host.name, @timestamp = bucket(@timestamp, 1 hour)",
+        "from logs | stats @timestamp = min(@timestamp) by host.name",
+        "from logs | rename event.ingested as @timestamp",
+        "from logs | RENAME @timestamp AS raised, event.created AS `@timestamp`",
+        'from logs | grok message "%{TIMESTAMP_ISO8601:@timestamp} %{WORD:user.name}"',
+        'from logs | dissect message "%{@timestamp} %{user.name}"',
+    ],
+)
+def test_a_time_that_the_query_writes_itself_is_refused(query: str):
+    """It is not when the event happened, and a row that seems to lie outside of the window would be left out."""
+    with pytest.raises(QueryInvalidError, match="@timestamp"):
+        refuse_unsafe(query, Language.ESQL, query)
+
+
+@pytest.mark.parametrize(
     ("query", "language"),
     [
+        ("from logs | stats first = min(@timestamp), count(*) by host.name, @timestamp", Language.ESQL),
+        ('from logs | rename @timestamp as raised | where message == "rename x as @timestamp"', Language.ESQL),
         ("from logs | sort @timestamp desc | keep @timestamp, host.name", Language.ESQL),
         ('any where process.command_line == "@timestamp > 1"', Language.EQL),
         ('message:"the @timestamp: x"', Language.LUCENE),

@@ -29,6 +29,8 @@ _OWN_TIME = {
     Language.EQL: re.compile(_COMPARED, re.IGNORECASE),
     Language.ESQL: re.compile(_COMPARED, re.IGNORECASE),
 }
+_WRITES_TIME = re.compile(rf"{_TIME}\s*=(?!=)|\bas\s+{_TIME}", re.IGNORECASE)
+_TAKES_APART = re.compile(r"\|\s*(?:grok|dissect)\b", re.IGNORECASE)
 _STRING = re.compile(r'"""[\s\S]*?"""|"(?:\\.|[^"\\])*"')
 _UNCLEAR = re.compile(r"""['"`]|//|/\*""")
 _OPEN, _CLOSE = "\ue000", "\ue001"
@@ -129,12 +131,22 @@ def refuse_unsafe(query: str, language: Language, template: str | None) -> None:
     own_time = _OWN_TIME.get(language)
     if own_time is not None and own_time.search(outside):
         raise QueryInvalidError("the query has a time range of its own; the check's window is used, remove it")
+    if language is Language.ESQL and _writes_time(query, outside):
+        raise QueryInvalidError(
+            "the query writes @timestamp, which has to stay the time of the event; name it otherwise"
+        )
     if language in (Language.EQL, Language.ESQL) and template is not None and "${" in template:
         bare = _STRING.sub("", template)
         if _UNCLEAR.search(bare):
             raise QueryInvalidError(
                 "a query with placeholders writes its strings in double quotes and has neither comments nor backticks"
             )
+
+
+def _writes_time(query: str, outside: str) -> bool:
+    """Whether a row's time is another than its event's: an hour rounded down lies outside of the check's window."""
+    taken_apart = _TAKES_APART.search(outside) and any("@timestamp" in text for text in strings_in(query))
+    return bool(taken_apart or _WRITES_TIME.search(outside))
 
 
 def read_dsl(query: str) -> dict[str, Any]:
