@@ -199,6 +199,10 @@ def _matcher(query: Mapping[str, Any]) -> Test:
             return lambda document: field in document and _within(document[field], bounds)
         case "exists":
             return lambda document: body["field"] in document
+        case "regexp":
+            ((field, how),) = body.items()
+            shape = re.compile(how["value"], re.IGNORECASE if how.get("case_insensitive") else 0)
+            return lambda document: any(shape.fullmatch(text) for text in texts_in(document, field))
         case "term":
             ((field, value),) = body.items()
             return _equals(field, value)
@@ -237,10 +241,10 @@ def _equals(field: str, value: str) -> Test:
 
 
 def _like(field: str, pattern: str, *, loose: bool) -> Test:
-    """``*`` stands for any text, and a sign behind ``\\`` for itself: WildcardQuery in term.ts."""
+    """``*`` stands for any text, a sign behind ``\\`` for itself; only ASCII has no case: WildcardQuery, term.ts."""
     parts = re.findall(r"\\.|.", pattern, re.DOTALL)
     regex = "".join(".*" if part == "*" else re.escape(part[-1]) for part in parts)
-    shape = re.compile(regex, re.DOTALL | (re.IGNORECASE if loose else 0))
+    shape = re.compile(regex, re.DOTALL | (re.IGNORECASE | re.ASCII if loose else 0))
     return lambda document: any(shape.fullmatch(text) for text in texts_in(document, field))
 
 

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from msgspec import structs
 from tests.fakes import Fake
 
 from checking_core import Answer, DetectionResult, Outcome, Prevention, Reason
@@ -133,6 +134,54 @@ async def test_rules_that_may_not_be_read_explain_nothing_and_disturb_nothing(a_
     fake.tell(silent(rules=None))
     result = await look(a_detector(), ALERT)
     assert (result.reason, result.result_metadata.get("warnings", [])) == (Reason.DEADLINE_PASSED, [])
+
+
+CROWD = [{**RAISED, "_id": f"crowd-{number}", "host.name": "ws99"} for number in range(1001)]
+
+
+@pytest.mark.parametrize(
+    "where",
+    [
+        {"host.name": "WS01.corp.example"},
+        {"host.name": r"CORP\WS01$"},
+        {"host.name": "wec01", "winlog.computer_name": "WS01"},
+        {"host.name": "wec01", "host.id": "ws01"},
+        {"host.name": "ip-10-0-0-1", "host.hostname": "WS01"},
+    ],
+    ids=str,
+)
+async def test_a_crowd_hides_no_alert_by_whichever_name_its_host_is_told(
+    a_detector: Make, fake: Fake, where: dict[str, str]
+) -> None:
+    fake.tell(held(indices={ALERTS: [*CROWD, {**RAISED, "_id": "ours", **where}]}))
+    assert (await look(a_detector(), ALERT)).outcome is Outcome.ALERTED
+
+
+@pytest.mark.parametrize(
+    "where",
+    [{"host.name": None}, {"host.name": "Unknown"}, {"host.name": "-"}, {"host.name": "localhost.localdomain"}],
+    ids=str,
+)
+async def test_an_alert_of_nobody_in_a_crowd_is_no_silence(
+    a_detector: Make, fake: Fake, where: dict[str, str | None]
+) -> None:
+    nobody = {name: value for name, value in {**RAISED, "_id": "ours", **where}.items() if value is not None}
+    fake.tell(held(indices={ALERTS: [*CROWD, nobody]}))
+    assert (await look(a_detector(), ALERT)).outcome is Outcome.INCONCLUSIVE
+
+
+async def test_an_alert_whose_host_is_told_by_its_address_is_found_in_a_crowd(a_detector: Make, fake: Fake) -> None:
+    fake.tell(held(indices={ALERTS: [*CROWD, {**RAISED, "_id": "ours", "host.name": "10.1.2.3"}]}))
+    task = a_task(detection_config=ALERT)
+    context = structs.replace(task.execution_context, addresses=("10.1.2.3",))
+    result = await run_task(a_detector(), structs.replace(task, execution_context=context), SETTINGS)
+    assert result.outcome is Outcome.ALERTED
+
+
+async def test_a_crowd_hides_no_alert_whose_name_has_letters_beyond_ascii(a_detector: Make, fake: Fake) -> None:
+    noise = [{**alert, "host.name": "ws01", "kibana.alert.rule.name": "Another"} for alert in CROWD]
+    fake.tell(held(indices={ALERTS: [*noise, {**RAISED, "_id": "ours", "kibana.alert.rule.name": "ÜBERNAHME"}]}))
+    assert (await look(a_detector(), {"alert": {"rule": "übernahme"}})).outcome is Outcome.ALERTED
 
 
 async def test_every_rule_is_known_however_many_there_are(a_detector: Make, fake: Fake) -> None:

@@ -8,9 +8,11 @@ from typing import Any
 import msgspec
 
 from checking_core import Ask, QueryInvalidError, SearchRequest
+from checking_core.matching.record import UNTOLD
 from checking_core.matching.window import Window
 from checking_plugin_elastic.client import Call, path_of
 from checking_plugin_elastic.language import Language, language_of, read_dsl, refuse_unsafe, without_strings
+from checking_plugin_elastic.records import HOSTS, RULES
 
 __all__ = ["Asked", "asked", "host_like", "is_converted", "newest"]
 
@@ -22,6 +24,7 @@ _ALL = frozenset({"*", "_all", "*:*", "**"})
 _SOURCE = re.compile(r"\s*(?:from|ts|metrics)\s+(.*)", re.IGNORECASE | re.DOTALL)
 _OWN_LIMIT = re.compile(r"\|\s*limit\s+(\d+)", re.IGNORECASE)
 _PIPE = re.compile(r"\|\s*(?:(?:head|tail)\s+(\d+))?", re.IGNORECASE)
+_ADDRESS = r"\[?[0-9a-f:]*[.:][0-9a-f:.]*(%.*)?\]?"
 _HEAVY = ["kibana.alert.rule.parameters", "kibana.alert.rule.exceptions_list", "signal.rule.exceptions_list"]
 """Copies of the rule, in each alert."""
 
@@ -77,7 +80,7 @@ def newest(index: str, *conditions: dict[str, Any]) -> Call:
 
 def host_like(*patterns: str) -> dict[str, Any]:
     """A condition for documents of a host whose name is one of these, whatever its case; ``*`` stands for any text."""
-    names = [_text(field, pattern) for pattern in patterns for field in ("host.name", "host.hostname")]
+    names = [_text(field, pattern) for pattern in patterns for field in HOSTS]
     return {"bool": {"should": names, "minimum_should_match": 1}}
 
 
@@ -170,22 +173,34 @@ def _narrowing(request: SearchRequest) -> list[dict[str, Any]]:
     """Conditions for the host and the rule, where everything is too much. Names are compared without their case."""
     found: list[dict[str, Any]] = []
     if request.hosts:
-        short = sorted({f"{host.partition('.')[0]}*" for host in request.hosts})
-        nobody = {"bool": {"must_not": {"exists": {"field": "host.name"}}}}
-        found.append({"bool": {"should": [host_like(*short), nobody], "minimum_should_match": 1}})
+        found.append(_perhaps_of(request.hosts))
     alert = request.alert
     if alert and (alert.rule or alert.rule_id):
         wanted = [
-            _text(f"kibana.alert.rule.{field}", text)
-            for text, fields in ((alert.rule, ("name",)), (alert.rule_id, ("rule_id", "uuid")))
+            _text(f"{rule}.{field}", text)
+            for text, fields in ((alert.rule, ("name",)), (alert.rule_id, ("rule_id", "uuid", "id")))
             if text
             for field in fields
+            for rule in RULES
         ]
         found.append({"bool": {"should": wanted, "minimum_should_match": 1}})
     return found
 
 
+def _perhaps_of(hosts: tuple[str, ...]) -> dict[str, Any]:
+    r"""What core may find to be of one of these hosts: it is named (``CORP\WS01$``), or nobody is, or by an address."""
+    ours = sorted({f"*{host.partition('.')[0]}*" for host in hosts})
+    named = host_like(*ours, *sorted(UNTOLD), "localhost*")
+    nobody = {"bool": {"must_not": [{"exists": {"field": field}} for field in HOSTS]}}
+    addresses = [{"regexp": {field: {"value": _ADDRESS, "case_insensitive": True}}} for field in HOSTS]
+    return {"bool": {"should": [named, nobody, *addresses], "minimum_should_match": 1}}
+
+
 def _text(field: str, text: str) -> dict[str, Any]:
-    r"""A field that is this text, in which ``*`` stands for any; every other sign of a pattern is itself."""
+    r"""A field that is this text, in which ``*`` stands for any; every other sign of a pattern is itself.
+
+    Elasticsearch knows the case of ASCII alone; other letters stand for any text, for core to tell apart.
+    """
     escaped = text.replace("\\", "\\\\").replace("?", "\\?")
-    return {"wildcard": {field: {"value": escaped, "case_insensitive": True}}}
+    value = re.sub(r"[^\x00-\x7f]+", "*", escaped)
+    return {"wildcard": {field: {"value": value, "case_insensitive": True}}}

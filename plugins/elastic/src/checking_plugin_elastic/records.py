@@ -9,9 +9,11 @@ from urllib.parse import quote
 from checking_core import Alert, Event, Match, Prevention
 from checking_core.plugin.fields import moment_at, number_at, texts_at
 
-__all__ = ["alert_of", "event_of", "match_of"]
+__all__ = ["HOSTS", "RULES", "alert_of", "event_of", "match_of"]
 
-_RULE = ("kibana.alert.rule", "signal.rule")
+HOSTS = ("host.name", "host.hostname", "host.id", "winlog.computer_name")
+"""Where a host is named. Of an event that was forwarded some of them name the collector."""
+RULES = ("kibana.alert.rule", "signal.rule")
 """Now, and in version 7."""
 _TECHNIQUES = ("kibana.alert.rule.threat", "signal.rule.threat", "threat")
 
@@ -41,8 +43,8 @@ def alert_of(hit: Mapping[str, Any], *, kibana: str | None = None) -> Alert:
         kibana: address of the space that links lead to.
     """
     source = hit["_source"]
-    name, *_ = names = texts_at(source, *(f"{rule}.name" for rule in _RULE)) or ("",)
-    ids = texts_at(source, *(f"{rule}.{field}" for rule in _RULE for field in ("rule_id", "uuid", "id")))
+    name, *_ = names = texts_at(source, *(f"{rule}.name" for rule in RULES)) or ("",)
+    ids = texts_at(source, *(f"{rule}.{field}" for rule in RULES for field in ("rule_id", "uuid", "id")))
     original = moment_at(source, "kibana.alert.original_time", "signal.original_time")
     since = moment_at(source, "kibana.alert.threshold_result.from", "signal.threshold_result.from")
     return Alert(
@@ -67,7 +69,7 @@ def _common(hit: Mapping[str, Any], source: Mapping[str, Any]) -> dict[str, Any]
     parent = number_at(source, "process.parent.pid")
     return {
         "id": hit["_id"],
-        "hosts": texts_at(source, "host.name", "host.hostname", "host.id", "winlog.computer_name"),
+        "hosts": texts_at(source, *HOSTS),
         "addresses": texts_at(source, "host.ip"),
         "users": _users(source),
         "pid": number_at(source, "process.pid"),
