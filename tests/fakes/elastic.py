@@ -13,6 +13,7 @@ elastic/kibana: ``rule_management/find_rules/find_rules_route.schema.yaml``.
 
 from __future__ import annotations
 
+import operator
 import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from datetime import datetime
@@ -264,8 +265,13 @@ def _none(tests: Iterable[Test]) -> Test:
     return lambda document: not any(test(document) for test in every)
 
 
-def _within(value: str, bounds: Mapping[str, str]) -> bool:
-    return _moment(bounds["gte"]) <= _moment(value) <= _moment(bounds["lte"])
+_BOUNDS: Mapping[str, Callable[[Any, Any], bool]] = {"gt": operator.gt, "gte": operator.ge, "lte": operator.le}
+
+
+def _within(value: str | int, bounds: Mapping[str, Any]) -> bool:
+    """Times or numbers: RangeQueryBase in term.ts."""
+    read = (lambda one: one) if isinstance(value, int) else _moment
+    return all(_BOUNDS[name](read(value), read(bound)) for name, bound in bounds.items())
 
 
 def _moment(text: str) -> datetime:

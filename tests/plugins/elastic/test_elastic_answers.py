@@ -362,6 +362,61 @@ def test_an_alert_that_counts_events_spans_them() -> None:
     assert (alert.event_until - alert.event_at) == timedelta(minutes=14)
 
 
+def a_suppressing_alert(terms: dict[str, Any], *, count: int = 3, host: str = "WS99") -> dict[str, Any]:
+    """Its first event was twenty minutes before, on some host; the last that it stands for is in the window."""
+    first, last = STARTED - timedelta(minutes=20), STARTED + timedelta(seconds=30)
+    source = {
+        "@timestamp": (first + timedelta(minutes=1)).isoformat(),
+        "kibana.alert.rule.name": "LSASS dump",
+        "kibana.alert.original_time": first.isoformat(),
+        "kibana.alert.original_event": {"kind": "alert", "type": ["denied"], "outcome": "success"},
+        "kibana.alert.last_detected": ENDED.isoformat(),
+        "host": {"name": host},
+        "process": {"pid": 77, "command_line": "calc.exe"},
+    }
+    suppression = {
+        "start": first.isoformat(),
+        "end": last.isoformat(),
+        "docs_count": count,
+        "terms": [{"field": field, "value": value} for field, value in terms.items()],
+    }
+    return {"_index": "i", "_id": "a", "_source": source | {"kibana.alert.suppression": suppression}}
+
+
+@pytest.mark.parametrize(
+    ("alert", "outcome", "reason"),
+    [
+        (a_suppressing_alert({"host.name": ["WS01"]}), Outcome.ALERTED, Reason.MATCHED_ALERT),
+        (a_suppressing_alert({"host.name": "WS01"}, host="WS01"), Outcome.ALERTED, Reason.MATCHED_ALERT),
+        (a_suppressing_alert({"user.name": ["x"]}), Outcome.INCONCLUSIVE, Reason.ALERT_FIELDS_INCOMPLETE),
+        (a_suppressing_alert({"user.name": "x"}, host="WS01"), Outcome.INCONCLUSIVE, Reason.ALERT_FIELDS_INCOMPLETE),
+        (a_suppressing_alert({"host.name": None}), Outcome.INCONCLUSIVE, Reason.ALERT_FIELDS_INCOMPLETE),
+        (a_suppressing_alert({"host.name": ["WS99"]}), Outcome.NO_ALERT, Reason.ALERT_OTHER_HOST),
+        (a_suppressing_alert({"host.name": ["WS01"]}, count=0), Outcome.NO_ALERT, Reason.DEADLINE_PASSED),
+    ],
+    ids=["host", "host of both", "other terms", "other terms, first is ours", "no value", "other host", "of one event"],
+)
+async def test_an_alert_is_also_that_of_the_events_that_it_suppressed(
+    cluster: Cluster, alert: dict[str, Any], outcome: Outcome, reason: Reason
+) -> None:
+    """Of those only the terms are known that they have in common: another host is none, unless it is one of them."""
+    cluster.says(search_answer([alert]))
+    result = await cluster.look({**ALERT, "control": False})
+    assert (result.outcome, result.reason) == (outcome, reason)
+
+
+async def test_what_the_first_event_of_several_tells_is_not_told_of_the_others(cluster: Cluster) -> None:
+    cluster.says(search_answer([a_suppressing_alert({"host.name": ["WS01"]})]))
+    result = await cluster.look({**ALERT, "prevention": True, "control": False})
+    assert (result.outcome, result.prevention) == (Outcome.ALERTED, Prevention.UNKNOWN)
+    assert result.alert_at == ENDED
+
+
+async def test_an_alert_of_several_events_is_one_alert(cluster: Cluster) -> None:
+    cluster.says(search_answer([a_suppressing_alert({"host.name": ["WS01"]}, host="WS01")]))
+    assert (await cluster.look({"alert": {"rule": "LSASS dump", "min_count": 2}})).alert is Answer.NO
+
+
 def test_an_alert_of_version_7_is_read() -> None:
     source = {
         "@timestamp": "2026-11-20T19:35:00Z",

@@ -184,6 +184,29 @@ async def test_a_crowd_hides_no_alert_whose_name_has_letters_beyond_ascii(a_dete
     assert (await look(a_detector(), {"alert": {"rule": "übernahme"}})).outcome is Outcome.ALERTED
 
 
+SUPPRESSED = {
+    **RAISED,
+    "_id": "suppressed",
+    "@timestamp": (STARTED - timedelta(hours=3)).isoformat(),
+    "kibana.alert.original_time": (STARTED - timedelta(hours=4)).isoformat(),
+    "kibana.alert.suppression.start": (STARTED - timedelta(hours=4)).isoformat(),
+    "kibana.alert.suppression.end": (ENDED + timedelta(days=3)).isoformat(),
+    "kibana.alert.suppression.docs_count": 5,
+    "kibana.alert.suppression.terms": [{"field": "host.name", "value": ["ws01"]}],
+}
+
+
+async def test_an_alert_is_looked_for_by_the_time_of_what_it_suppressed(a_detector: Make, fake: Fake) -> None:
+    fake.tell(held(indices={ALERTS: [SUPPRESSED]}))
+    assert (await look(a_detector(), {**ALERT, "control": False})).outcome is Outcome.ALERTED
+
+
+async def test_a_crowd_hides_no_alert_that_may_have_suppressed_ours(a_detector: Make, fake: Fake) -> None:
+    elsewhere = {**SUPPRESSED, "host.name": "ws98", "kibana.alert.suppression.terms": []}
+    fake.tell(held(indices={ALERTS: [*CROWD, {**elsewhere, "@timestamp": ENDED.isoformat()}]}))
+    assert (await look(a_detector(), ALERT)).reason is Reason.ALERT_FIELDS_INCOMPLETE
+
+
 async def test_every_rule_is_known_however_many_there_are(a_detector: Make, fake: Fake) -> None:
     many = [{**RULE, "id": f"uuid-{number}", "rule_id": f"static-{number}"} for number in range(1500)]
     fake.tell(held(rules=many))

@@ -24,7 +24,7 @@ from checking_plugin_elastic.completeness import gaps_in
 from checking_plugin_elastic.kibana import Kibana
 from checking_plugin_elastic.language import language_of, literal
 from checking_plugin_elastic.queries import asked, is_converted
-from checking_plugin_elastic.records import alert_of, event_of, match_of
+from checking_plugin_elastic.records import alert_of, event_of, match_of, suppressed_by, with_suppressed
 from checking_plugin_elastic.settings import ElasticSettings
 
 __all__ = ["ElasticDetector"]
@@ -58,9 +58,10 @@ class ElasticDetector(SearchDetector):
         reply = await self._client.search(question.call)
         answer = reply.json()
         rows, gaps = rows_of(answer, question), gaps_in(answer)
+        records = with_suppressed(rows.records) if request.ask is Ask.ALERT else rows.records
         marks = {"asked": request.ask, **_credit(request)}
         return SearchAnswer(
-            records=[row | marks for row in rows.records],
+            records=[record | marks for record in records],
             complete=rows.whole and not gaps,
             reason=Reason.BACKEND_PARTIAL_ANSWER if gaps else None,
             query_sent=question.words,
@@ -72,7 +73,8 @@ class ElasticDetector(SearchDetector):
         """See ``SearchDetector``."""
         match record["asked"]:
             case Ask.ALERT:
-                return alert_of(record, kibana=self.settings.kibana)
+                alert = alert_of(record, kibana=self.settings.kibana)
+                return suppressed_by(alert, record) if record.get("suppressed") else alert
             case Ask.RULE:
                 return match_of(record)
         return event_of(record)

@@ -12,7 +12,7 @@ from checking_core.matching.record import UNTOLD
 from checking_core.matching.window import Window
 from checking_plugin_elastic.client import Call, path_of
 from checking_plugin_elastic.language import Language, language_of, read_dsl, refuse_unsafe, without_strings
-from checking_plugin_elastic.records import HOSTS, RULES
+from checking_plugin_elastic.records import HOSTS, RULES, SUPPRESSION
 
 __all__ = ["Asked", "asked", "host_like", "is_converted", "newest"]
 
@@ -160,13 +160,19 @@ def _named(index: str | None) -> str:
 
 
 def _within(field: str, window: Window) -> dict[str, Any]:
-    return {"range": {field: {"gte": window.start.isoformat(), "lte": window.end.isoformat()}}}
+    return _range(field, gte=window.start.isoformat(), lte=window.end.isoformat())
+
+
+def _range(field: str, **bounds: str | int) -> dict[str, Any]:
+    return {"range": {field: bounds}}
 
 
 def _alerts_in(window: Window) -> dict[str, Any]:
-    """An alert of the window was raised in it, or is about something in it."""
-    fields = ("@timestamp", "kibana.alert.original_time")
-    return {"bool": {"should": [_within(field, window) for field in fields], "minimum_should_match": 1}}
+    """An alert of the window was raised in it, or is about something in it, or suppressed another of that time."""
+    began = _range(f"{SUPPRESSION}.start", lte=window.end.isoformat())
+    ended = _range(f"{SUPPRESSION}.end", gte=window.start.isoformat())
+    raised = [_within(field, window) for field in ("@timestamp", "kibana.alert.original_time")]
+    return {"bool": {"should": [*raised, {"bool": {"filter": [began, ended]}}], "minimum_should_match": 1}}
 
 
 def _narrowing(request: SearchRequest) -> list[dict[str, Any]]:
@@ -188,12 +194,16 @@ def _narrowing(request: SearchRequest) -> list[dict[str, Any]]:
 
 
 def _perhaps_of(hosts: tuple[str, ...]) -> dict[str, Any]:
-    r"""What core may find to be of one of these hosts: it is named (``CORP\WS01$``), or nobody is, or by an address."""
+    r"""What core may find to be of one of these hosts: it is named (``CORP\WS01$``), or nobody is, or by an address.
+
+    An alert that suppressed others names the host of its first event only.
+    """
     ours = sorted({f"*{host.partition('.')[0]}*" for host in hosts})
     named = host_like(*ours, *sorted(UNTOLD), "localhost*")
     nobody = {"bool": {"must_not": [{"exists": {"field": field}} for field in HOSTS]}}
     addresses = [{"regexp": {field: {"value": _ADDRESS, "case_insensitive": True}}} for field in HOSTS]
-    return {"bool": {"should": [named, nobody, *addresses], "minimum_should_match": 1}}
+    several = _range(f"{SUPPRESSION}.docs_count", gt=0)
+    return {"bool": {"should": [named, nobody, *addresses, several], "minimum_should_match": 1}}
 
 
 def _text(field: str, text: str) -> dict[str, Any]:

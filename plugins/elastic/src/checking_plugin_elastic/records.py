@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
 
-from checking_core import Alert, Event, Match, Prevention
-from checking_core.plugin.fields import moment_at, number_at, texts_at
+import msgspec
 
-__all__ = ["HOSTS", "RULES", "alert_of", "event_of", "match_of"]
+from checking_core import Alert, Event, Match, Prevention
+from checking_core.plugin.fields import moment_at, number_at, texts_at, values_at
+
+__all__ = ["HOSTS", "RULES", "SUPPRESSION", "alert_of", "event_of", "match_of", "suppressed_by", "with_suppressed"]
 
 HOSTS = ("host.name", "host.hostname", "host.id", "winlog.computer_name")
 """Where a host is named. Of an event that was forwarded some of them name the collector."""
 RULES = ("kibana.alert.rule", "signal.rule")
 """Now, and in version 7."""
+SUPPRESSION = "kibana.alert.suppression"
+"""Where an alert tells of events that raised none of their own, because it was there already."""
 _TECHNIQUES = ("kibana.alert.rule.threat", "signal.rule.threat", "threat")
 
 
@@ -61,6 +65,35 @@ def alert_of(hit: Mapping[str, Any], *, kibana: str | None = None) -> Alert:
         prevention=_prevention(source),
         suppressed=bool(texts_at(source, "kibana.alert.building_block_type", "signal.rule.building_block_type")),
         url=_first(source, "kibana.alert.url") or _link(hit, source, kibana),
+    )
+
+
+def with_suppressed(hits: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The alerts, and each that suppressed others once more, for these: two versions of one record, by its id."""
+    several = [hit for hit in hits if number_at(hit, f"_source.{SUPPRESSION}.docs_count")]
+    return [*hits, *(hit | {"suppressed": True} for hit in several)]
+
+
+def suppressed_by(alert: Alert, hit: Mapping[str, Any]) -> Alert:
+    """What is known of the events that an alert suppressed: since when, until when, and in which terms they are alike.
+
+    Everything else in the alert tells of its first event alone.
+    """
+    source = hit["_source"]
+    terms = {
+        field: values_at(term, "value")
+        for term in values_at(source, f"{SUPPRESSION}.terms")
+        for field in texts_at(term, "field")
+    }
+    since = [moment for moment in (alert.event_at, moment_at(source, f"{SUPPRESSION}.start")) if moment]
+    known = _common(hit, terms) | {"techniques": alert.techniques, "fields": source}
+    return msgspec.structs.replace(
+        alert,
+        **known,
+        event_at=min(since, default=None),
+        event_until=moment_at(source, f"{SUPPRESSION}.end", "kibana.alert.last_detected", "@timestamp"),
+        created_at=moment_at(source, "kibana.alert.last_detected", "@timestamp"),
+        prevention=Prevention.UNKNOWN,
     )
 
 
