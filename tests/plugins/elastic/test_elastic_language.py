@@ -170,6 +170,13 @@ def test_a_placeholder_stands_where_its_quotes_are_certain(template: str):
         '{"bool": {"filter": [{"range": {"@timestamp": {}}}]}}',
         '{"script": {"script": "true"}}',
         '{"function_score": {"script_score": {}}}',
+        '{"term": {"@timestamp": "2026-11-20"}}',
+        '{"bool": {"must": [{"match": {"@timestamp": {"query": "2026-11-20"}}}]}}',
+        '{"query_string": {"query": "@timestamp:[now-1s TO now]"}}',
+        '{"query_string": {"query": "host:x AND \\\\@timestamp:>2026"}}',
+        '{"query_string": {"query": "[now-1s TO now]", "default_field": "@timestamp"}}',
+        '{"simple_query_string": {"query": "2026", "fields": ["@timestamp^2"]}}',
+        '{"multi_match": {"query": "2026", "fields": ["host.name", "@timestamp"]}}',
     ],
 )
 def test_dsl_that_is_none_or_too_much_is_refused(query: str):
@@ -177,7 +184,33 @@ def test_dsl_that_is_none_or_too_much_is_refused(query: str):
         read_dsl(query)
 
 
-@pytest.mark.parametrize("query", [{"match": {"a": "b"}}, {"query": {"match": {"a": "b"}}}])
+@pytest.mark.parametrize("name", ["post_filter", "min_score", "runtime_mappings", "knn", "collapse", "rescore", "from"])
+def test_a_body_in_dsl_says_nothing_beside_its_query_that_would_be_left_out(name: str):
+    with pytest.raises(QueryInvalidError, match=name):
+        read_dsl(json.dumps({"query": {"match_all": {}}, "size": 10, name: {}}))
+
+
+@pytest.mark.parametrize(
+    "query", [{"exists": {"field": "@timestamp"}}, {"query_string": {"query": 'message: "the @timestamp: x"'}}]
+)
+def test_dsl_may_name_the_time_where_it_narrows_nothing(query: dict[str, Any]):
+    assert read_dsl(json.dumps(query)) == query
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        {"match": {"a": "b"}},
+        {"query": {"match": {"a": "b"}}},
+        {
+            "query": {"match": {"a": "b"}},
+            "size": 1,
+            "sort": [{"@timestamp": "desc"}],
+            "_source": ["a"],
+            "track_total_hits": True,
+        },
+    ],
+)
 def test_dsl_is_a_query_or_a_body_that_holds_one(query: dict[str, Any]):
     assert read_dsl(json.dumps(query)) == {"match": {"a": "b"}}
 

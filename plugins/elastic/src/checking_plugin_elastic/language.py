@@ -35,7 +35,11 @@ _STRING = re.compile(r'"""[\s\S]*?"""|"(?:\\.|[^"\\])*"')
 _UNCLEAR = re.compile(r"""['"`]|//|/\*""")
 _OPEN, _CLOSE = "\ue000", "\ue001"
 """Stand around a value in DSL until it is known where in the query it is."""
-_PATTERNS = frozenset({"query_string", "simple_query_string", "wildcard", "regexp", "prefix", "script"})
+_BESIDE = frozenset({"query", "size", "sort", "_source", "track_total_hits"})
+"""What a body may hold that chooses no documents: of all that it holds, the query alone is asked."""
+_FIELD_LISTS = frozenset({"fields", "default_field"})
+_IN_WORDS = frozenset({"query_string", "simple_query_string"})
+_PATTERNS = _IN_WORDS | frozenset({"wildcard", "regexp", "prefix", "script"})
 
 
 def language_of(written: str | None, query: str = "") -> Language:
@@ -130,7 +134,7 @@ def refuse_unsafe(query: str, language: Language, template: str | None) -> None:
     outside = without_strings(query)
     own_time = _OWN_TIME.get(language)
     if own_time is not None and own_time.search(outside):
-        raise QueryInvalidError("the query has a time range of its own; the check's window is used, remove it")
+        raise _own_time()
     if language is Language.ESQL and _writes_time(query, outside):
         raise QueryInvalidError(
             "the query writes @timestamp, which has to stay the time of the event; name it otherwise"
@@ -153,8 +157,8 @@ def read_dsl(query: str) -> dict[str, Any]:
     """The query, with the values of placeholders in place.
 
     Raises:
-        QueryInvalidError: it is no JSON object, has a time range of its own, runs a script, or has a placeholder where
-            its value would be a pattern.
+        QueryInvalidError: it is no JSON object, has a time range of its own, runs a script, is a body with more than a
+            query, or has a placeholder where its value would be a pattern.
     """
     try:
         found = json.loads(query)
@@ -162,6 +166,8 @@ def read_dsl(query: str) -> dict[str, Any]:
         found = None
     if not isinstance(found, dict):
         raise QueryInvalidError("the DSL query is no JSON object") from None
+    if "query" in found and (more := sorted(found.keys() - _BESIDE)):
+        raise QueryInvalidError(f"{', '.join(more)} beside the query would be left out; say it within the query")
     plain: dict[str, Any] = _checked(found.get("query", found), pattern=None)
     return plain
 
@@ -171,6 +177,8 @@ def _checked(value: Any, *, pattern: str | None) -> Any:
         case str():
             if pattern and _OPEN in value:
                 raise QueryInvalidError(f"a placeholder cannot stand in {pattern}; use term, terms or match_phrase")
+            if pattern in _IN_WORDS and "@timestamp" in without_strings(value):
+                raise _own_time()
             return value.replace(_OPEN, "").replace(_CLOSE, "")
         case list():
             return [_checked(item, pattern=pattern) for item in value]
@@ -189,7 +197,11 @@ def _pattern(name: str, outer: str | None) -> str | None:
 
 
 def _refuse_key(name: str, item: Any) -> None:
-    if name == "range" and isinstance(item, Mapping) and "@timestamp" in item:
-        raise QueryInvalidError("the query has a time range of its own; the check's window is used, remove it")
+    if name == "@timestamp" or (name in _FIELD_LISTS and "@timestamp" in str(item)):
+        raise _own_time()
     if name in ("script", "script_score"):
         raise QueryInvalidError("the query runs a script, which no check needs")
+
+
+def _own_time() -> QueryInvalidError:
+    return QueryInvalidError("the query has a time range of its own; the check's window is used, remove it")
