@@ -116,13 +116,14 @@ class Cluster:
         return JSONResponse({"is_partial": False, "is_running": False, "timed_out": False, "took": 2, "hits": hits})
 
     async def esql(self, request: Request) -> Response:
-        """``POST /_query``: QueryRequest.ts; columns and values as in its example of an answer."""
+        """``POST /_query``: QueryRequest.ts; columns and values as in its example of an answer, columns without any row too."""
         body = await request.json()
         source, *steps = [step.strip() for step in body["query"].split("|")]
-        rows = list(filter(_matcher(body["filter"]), self._documents(source.split()[1])))
+        documents = self._documents(source.split()[1])
+        rows = list(filter(_matcher(body["filter"]), documents))
         for step in steps:
             rows = _piped(rows, step)
-        names = sorted({name for row in rows for name in row})
+        names = sorted({name for document in documents for name in document}) or ["<no-fields>"]
         columns = [{"name": name, "type": "keyword"} for name in names]
         values = [[row.get(name) for name in names] for row in rows]
         return JSONResponse({"took": 2, "is_partial": False, "columns": columns, "values": values})

@@ -211,6 +211,38 @@ async def test_an_old_version_that_knows_no_such_switch_is_asked_without(cluster
     assert "allow_partial_search_results" not in cluster.asked[-1].url.params
 
 
+async def test_a_switch_that_one_route_does_not_know_stays_on_for_the_others(cluster: Cluster) -> None:
+    unknown = "request [/logs-*/_eql/search] contains unrecognized parameter: [allow_partial_search_results]"
+    nothing = httpx.Response(200, json={"hits": {"events": []}})
+    detector = cluster.detector(clock=KitClock())
+    try:
+        cluster.says(failure(400, "illegal_argument_exception", unknown), nothing)
+        await run_task(detector, a_task(detection_config=EQL), SETTINGS)
+        cluster.says(search_answer([]))
+        await run_task(detector, a_task(detection_config=LUCENE), SETTINGS)
+    finally:
+        await detector.close()
+    assert [one.url.params.get("allow_partial_search_results") for one in cluster.asked] == ["false", None, "false"]
+
+
+@pytest.mark.parametrize(
+    ("config", "answer"),
+    [
+        (EQL, {"hits": {}}),
+        (EQL, {"is_partial": False, "timed_out": False, "hits": {"total": {"value": 0}, "events": None}}),
+        (EQL, {"hits": {"total": {"value": 0}, "hits": []}}),
+        (ESQL, {"columns": [], "values": []}),
+    ],
+    ids=str,
+)
+async def test_an_answer_without_what_it_is_about_is_no_silence(
+    cluster: Cluster, config: dict[str, Any], answer: dict[str, Any]
+) -> None:
+    cluster.says(answer)
+    result = await cluster.look(config)
+    assert (result.outcome, result.reason, result.final) == (Outcome.INCONCLUSIVE, Reason.BACKEND_UNREACHABLE, False)
+
+
 @pytest.mark.parametrize(
     "config",
     [

@@ -43,7 +43,8 @@ def rows_of(answer: Mapping[str, Any], question: Asked) -> Rows:
 
 def _events(answer: Mapping[str, Any], most: int) -> Rows:
     """Events, or those of sequences: each may be the one that the execution left."""
-    if not isinstance(answer.get("hits"), Mapping):
+    hits = answer.get("hits")
+    if not isinstance(hits, Mapping) or not any(isinstance(hits.get(name), list) for name in ("events", "sequences")):
         raise _not_an_answer()
     events, sequences = values_at(answer, "hits.events"), values_at(answer, "hits.sequences")
     within = [event for sequence in sequences for event in values_at(sequence, "events") if not event.get("missing")]
@@ -52,7 +53,7 @@ def _events(answer: Mapping[str, Any], most: int) -> Rows:
 
 def _table(answer: Mapping[str, Any], most: int) -> Rows:
     names, rows = values_at(answer, "columns.name"), answer.get("values")
-    if not isinstance(rows, list) or not isinstance(answer.get("columns"), list):
+    if not isinstance(rows, list) or not names:
         raise _not_an_answer()
     return Rows([_document(dict(zip(names, row, strict=False))) for row in rows], whole=len(rows) <= most)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections import defaultdict
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -26,6 +28,11 @@ class Call(NamedTuple):
     strict: tuple[str, ...] = ()
     params: Mapping[str, str] = {}
 
+    @property
+    def route(self) -> str:
+        """Its path without an index: each has parameters of its own."""
+        return re.sub(r"^/[^_/][^/]*", "", self.path)
+
 
 class ElasticClient:
     """Plain JSON, as every version from 7 on, serverless, and OpenSearch understand it."""
@@ -33,7 +40,7 @@ class ElasticClient:
     def __init__(self, settings: ElasticSettings, clock: Callable[[], datetime]) -> None:
         headers = {"Authorization": settings.authorization, "Content-Type": "application/json"}
         self._http = HttpClient(settings.address, settings, headers=headers, clock=clock)
-        self._unknown: set[str] = set()
+        self._unknown: defaultdict[str, set[str]] = defaultdict(set)
 
     async def search(self, call: Call) -> HttpReply:
         """Ask, without partial answers wherever the server lets us say so.
@@ -41,15 +48,16 @@ class ElasticClient:
         Raises:
             DetectionError: whatever is not an answer.
         """
+        unknown_here = self._unknown[call.route]
         while True:
-            strict = {name: "false" for name in call.strict if name not in self._unknown}
+            strict = {name: "false" for name in call.strict if name not in unknown_here}
             reply = await self._http.ask("POST", call.path, params={**call.params, **strict}, json=call.body)
             if reply.status == 200:
                 return reply
             unknown = {name for name in strict if reply.status == 400 and f"[{name}]" in _words_of(reply)}
             if not unknown:
                 raise _failure_of(reply)
-            self._unknown |= unknown  # a version that never answers in part by itself
+            unknown_here |= unknown  # a version that never answers in part by itself
 
     async def close(self) -> None:
         """Give the connections back."""
