@@ -116,7 +116,7 @@ class Cluster:
         return JSONResponse({"is_partial": False, "is_running": False, "timed_out": False, "took": 2, "hits": hits})
 
     async def esql(self, request: Request) -> Response:
-        """``POST /_query``: QueryRequest.ts; columns and values as in its example of an answer, columns without any row too."""
+        """``POST /_query``: QueryRequest.ts; columns, also of no rows, and values as in its example."""
         body = await request.json()
         source, *steps = [step.strip() for step in body["query"].split("|")]
         documents = self._documents(source.split()[1])
