@@ -24,7 +24,9 @@ _Size: TypeAlias = Annotated[int, QueryParameter(ge=1, le=1_000, description="It
 _After: TypeAlias = Annotated[
     str | None,
     QueryParameter(
-        max_length=8_200, description="The `next` of another page: the page behind it, however deep it lies"
+        max_length=8_200,
+        pattern=r"^[A-Za-z0-9_-]*$",
+        description="The `next` of another page: the page behind it, however deep it lies",
     ),
 ]
 
