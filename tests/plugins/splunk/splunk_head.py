@@ -63,6 +63,10 @@ class SearchHead(SplunkStage):
         finally:
             await detector.close()
 
+    def asked_for(self, words: str) -> int:
+        """How many jobs were created to search for these words, however often an index was looked for besides."""
+        return sum(words in form["search"] and "eventcount" not in form["search"] for form in self.forms)
+
     def steps(self) -> list[str]:
         return [step_of(request) for request in self.asked]
 

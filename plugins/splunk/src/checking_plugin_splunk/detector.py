@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 from checking_core import (
     Ask,
+    BackendPartialAnswerError,
+    DetectionError,
     Health,
     QueryInvalidError,
     Reason,
@@ -34,6 +36,13 @@ __all__ = ["SplunkDetector"]
 _KEEP_SOURCES = timedelta(minutes=5)
 _BACK = timedelta(days=7)
 _MENTIONED_LAG = timedelta(minutes=1)
+
+
+class _Doubt(NamedTuple):
+    """Why a silence would prove nothing. A hit counts all the same."""
+
+    reason: Reason
+    words: str
 
 
 class SplunkDetector(SearchDetector):
@@ -65,17 +74,16 @@ class SplunkDetector(SearchDetector):
             return await self._fired_alerts(request)
         question = asked(request, alerts_index=self.settings.alerts_index, index=self.settings.index)
         found = await self._jobs.run(question.search, request.window, most=question.most + 1, seconds=request.timeout)
-        if not found.rows:
-            await self._confirm(question)
-            if silent := await self._silent_source(request):
-                return _unproven(question, silent)
+        doubt = await self._doubt(request, question, found.rows)
+        reason = Reason.BACKEND_PARTIAL_ANSWER if found.gaps else doubt and doubt.reason
+        lag = () if request.ask is Ask.ALERT else _lag_of(found.rows)
         marks = {"asked": request.ask, **self._marks(request), **_credit(request)}
         return SearchAnswer(
             records=[{**marks, "row": row} for row in found.rows],
-            complete=len(found.rows) <= question.most and not found.gaps,
-            reason=Reason.BACKEND_PARTIAL_ANSWER if found.gaps else None,
+            complete=len(found.rows) <= question.most and reason is None,
+            reason=reason,
             query_sent=question.search,
-            messages=(*found.gaps, *_lag_of(found.rows)) if request.ask is not Ask.ALERT else found.gaps,
+            messages=(*found.gaps, *lag, *([doubt.words] if doubt else [])),
             clock_offset=found.clock_offset,
         )
 
@@ -114,11 +122,30 @@ class SplunkDetector(SearchDetector):
             clock_offset=offset,
         )
 
+    async def _doubt(self, request: SearchRequest, question: Asked, rows: Sequence[Mapping[str, Any]]) -> _Doubt | None:
+        """What was not searched although it was meant; rows of one index tell nothing of another.
+
+        Raises:
+            DetectionError: there are no rows, and nothing is known without them.
+        """
+        try:
+            await self._confirm(question)
+        except DetectionError as error:
+            if not rows:
+                raise
+            return _Doubt(Reason(error.reason), str(error))
+        silent = None if rows else await self._silent_source(request)
+        if silent is None:
+            return None
+        words = f"of the rule's source there is no event of the last {_BACK.days} days: {silent}"
+        return _Doubt(Reason.SOURCE_SILENT, words)
+
     async def _confirm(self, question: Asked) -> None:
         """A missing index, and one that the account may not search, are as silent as an empty one.
 
         Raises:
             QueryInvalidError: one of them was searched.
+            BackendPartialAnswerError: this cannot be told, for a part of the data is away.
         """
         for name in question.indexes:
             if not await self._indexes.get(name):
@@ -136,26 +163,23 @@ class SplunkDetector(SearchDetector):
     async def _is_alive(self, source: str) -> bool:
         now = self.clock()
         search = newest(self.settings.index or "", source)
-        found = await self._jobs.run(search, Window(now - _BACK, now), most=1, seconds=self.settings.timeout)
-        return bool(found.rows)
+        return await self._has_rows(search, Window(now - _BACK, now))
 
     async def _is_there(self, index: str) -> bool:
         now = self.clock()
         window = Window(now - timedelta(hours=1), now)  # counts all time, whatever the window
-        found = await self._jobs.run(eventcount(index), window, most=1, seconds=self.settings.timeout)
+        return await self._has_rows(eventcount(index), window)
+
+    async def _has_rows(self, search: str, window: Window) -> bool:
+        found = await self._jobs.run(search, window, most=1, seconds=self.settings.timeout)
+        if found.gaps and not found.rows:
+            raise BackendPartialAnswerError("; ".join(found.gaps))
         return bool(found.rows)
 
     def _marks(self, request: SearchRequest) -> dict[str, Any]:
         config = request.config
         own = config.prevented_when if isinstance(config, SplunkConfig) else None
         return {"prevented_when": own or self.settings.prevented_when}
-
-
-def _unproven(question: Asked, source: str) -> SearchAnswer:
-    words = f"of the rule's source there is no event of the last {_BACK.days} days: {source}"
-    return SearchAnswer(
-        records=[], complete=False, reason=Reason.SOURCE_SILENT, query_sent=question.search, messages=(words,)
-    )
 
 
 def _credit(request: SearchRequest) -> dict[str, Any]:

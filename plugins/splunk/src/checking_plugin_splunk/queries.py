@@ -82,7 +82,9 @@ def _of_alerts(request: SearchRequest, query: Query | None, index: str) -> Asked
         raise QueryInvalidError("a query for alerts is a condition on notable events, so it begins with no pipe")
     conditions = [_clause(index), *_narrowing(request)]
     first, rest = query.parts() if query else ("", "")
-    return _asked(request, query, " ".join([*conditions, *([f"({first})"] if first else [])]), rest, (index,))
+    return _asked(
+        request, query, " ".join([*conditions, *([f"({first})"] if first else [])]), rest, tuple(_names(index))
+    )
 
 
 def _generated(request: SearchRequest, query: Query) -> Asked:
