@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs
@@ -113,6 +114,11 @@ async def test_as_many_rows_as_its_own_limit_prove_nothing(head: SearchHead) -> 
     assert (await head.look(limited)).telemetry is Answer.UNKNOWN
     head.rows["main"] = []
     assert (await head.look(limited)).telemetry is Answer.NO
+
+
+async def test_one_event_for_each_host_may_not_be_the_one_that_is_wanted(head: SearchHead) -> None:
+    head.rows["main"] = [a_row(_time=(ENDED + timedelta(minutes=20)).isoformat())]
+    assert (await head.look({"telemetry": {"query": "index=main | dedup host"}})).telemetry is Answer.UNKNOWN
 
 
 async def test_a_crowd_of_alerts_is_asked_again_for_the_host_and_the_rule(head: SearchHead) -> None:

@@ -318,10 +318,35 @@ def test_what_a_query_searches_is_known(query: str, indexes: tuple[str, ...], sc
         ("index=a | sort 7 - field2", 7),
         ("index=a | sort field2", 10_000),
         ("index=a | stats count", None),
+        ("index=a | dedup host", 1),
+        ("index=a | dedup 3 host", 3),
     ],
 )
 def test_a_limit_of_its_own_is_known(query: str, limit: int | None) -> None:
     assert read(query).own_limit == limit
+
+
+@pytest.mark.parametrize(
+    ("query", "retimes"),
+    [
+        ("index=a | bin _time span=1h | stats count by _time host", True),
+        ("index=a | bucket span=5m _time", True),
+        ("index=a | bin size", False),
+        ("| tstats count where index=a by _time span=1h host", True),
+        ("| tstats count where index=a by host", False),
+        ("index=a | timechart count by host", True),
+        ("index=a | chart count over _time by host", True),
+        ("index=a | transaction host", True),
+        ("index=a | stats min(_time) AS _time by host", True),
+        ('index=a | rename first AS "_time"', True),
+        ("index=a | append [search index=b | stats max(_time) as _time by host]", True),
+        ("index=a | stats count by _time host", False),
+        ("index=a | stats min(_time) AS first by host", False),
+        ("index=a | sort _time | table _time host", False),
+    ],
+)
+def test_whether_a_row_has_the_time_of_its_event_is_known(query: str, retimes: bool) -> None:
+    assert read(query).retimes is retimes
 
 
 @given(HOSTILE)

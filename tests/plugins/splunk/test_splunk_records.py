@@ -9,7 +9,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from checking_core import Prevention
+from checking_core import Answer, Prevention
 from checking_core.testing import ENDED, STARTED
 from checking_plugin_splunk.records import alert_of, event_of, fired_of, match_of
 
@@ -51,6 +51,39 @@ def test_a_notable_that_sums_up_events_spans_them() -> None:
         assert (alert.event_at, alert.event_until) == (first, last)
     endless = alert_of({"_time": ENDED.isoformat(), "info_min_time": "0.000", "info_max_time": "+Infinity"})
     assert endless.event_until is None
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "index=main | bin _time span=1h | stats count by _time host",
+        "| tstats count where index=main by _time span=1h host",
+        "index=main | stats min(_time) AS _time by host",
+    ],
+)
+@pytest.mark.parametrize("section", ["rule", "telemetry"])
+async def test_a_row_for_a_span_lies_in_all_of_it_and_one_without_nobody_knows_where(
+    head: SearchHead, query: str, section: str
+) -> None:
+    begins = {"_time": (STARTED - timedelta(minutes=40)).isoformat(), "host": "WS01", "process_id": "4242"}
+    expected = [
+        ({"_span": "3600"}, Answer.YES),
+        ({"_span": "600"}, Answer.NO),
+        ({"_span": "month"}, Answer.UNKNOWN),
+        ({"_span": "9" * 30}, Answer.UNKNOWN),
+        ({}, Answer.UNKNOWN),
+    ]
+    for span, answer in expected:
+        head.rows["main"] = [{**begins, **span}]
+        result = await head.look({section: {"query": query}})
+        assert getattr(result, section) is answer, span
+
+
+async def test_the_bin_of_an_alert_is_not_the_time_of_its_event(head: SearchHead) -> None:
+    begins = (STARTED - timedelta(hours=1)).isoformat()
+    head.rows["notable"] = [{"_time": begins, "_span": "7200", "dest": "WS01", "rule_name": "LSASS dump"}]
+    result = await head.look({"alert": {"rule": "LSASS dump", "query": "x | bin _time span=2h"}})
+    assert result.alert is Answer.UNKNOWN
 
 
 def test_a_notable_that_is_suppressed_is_one_that_nobody_sees() -> None:

@@ -79,7 +79,7 @@ class SplunkDetector(SearchDetector):
         lag = () if request.ask is Ask.ALERT else _lag_of(found.rows)
         marks = {"asked": request.ask, **self._marks(request), **_credit(request)}
         return SearchAnswer(
-            records=[{**marks, "row": row} for row in found.rows],
+            records=[{**marks, "row": _untimed(row, request.ask) if question.retimes else row} for row in found.rows],
             complete=len(found.rows) <= question.most and reason is None,
             reason=reason,
             query_sent=question.search,
@@ -189,6 +189,13 @@ def _credit(request: SearchRequest) -> dict[str, Any]:
     from checking_core.plugin.sigma import credit_of, read_rule
 
     return {"sigma": credit_of(read_rule(request.config.sigma))}
+
+
+def _untimed(row: Mapping[str, Any], ask: Ask) -> Mapping[str, Any]:
+    """A row without a time that is none of an event, unless it tells how long it spans."""
+    if "_span" in row and ask is not Ask.ALERT:
+        return row
+    return {name: value for name, value in row.items() if name != "_time"}
 
 
 def _lag_of(rows: Iterable[Mapping[str, Any]]) -> tuple[str, ...]:

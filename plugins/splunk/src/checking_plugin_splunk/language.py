@@ -52,8 +52,12 @@ _INDEX = re.compile(r"(?<!\bnot )(?<![\w.])index(?:(?:::|\s*=\s*)([^\s),|\]]+)|\
 _NAME = re.compile(r"[\w*\-]+")
 _MODEL = re.compile(r"\bdatamodel\b|\bfrom\b", re.IGNORECASE)
 _OWN_LIMIT = re.compile(r"\A[|\[\s]*\w+\s+(\d+)\b|\blimit\s*=\s*(\d+)", re.IGNORECASE)
-_LIMITING = {"head": 10, "tail": 10, "top": 10, "rare": 10, "sort": 10_000}
-"""Rows that a command lets through if it does not say; 0 is any number."""
+_LIMITING = {"head": 10, "tail": 10, "top": 10, "rare": 10, "sort": 10_000, "dedup": 1}
+"""Rows that a command lets through if it does not say, of each kind or of all; 0 is any number."""
+_SUMS_UP_TIME = frozenset({"makecontinuous", "searchtxn", "timechart", "timewrap", "transaction"})
+_MAY_BIN = frozenset({"bin", "bucket", "chart", "mstats", "tstats"})
+_TIME = re.compile(r"\b_time\b", re.IGNORECASE)
+_NAMED_TIME = re.compile(r"\bas\s+_time\b", re.IGNORECASE)
 _NETWORK = re.compile(r"\s*[0-9A-Fa-f.:]+/\d{1,3}\s*")
 
 
@@ -118,6 +122,15 @@ class Query:
                 told = _OWN_LIMIT.search("".join(map(_bare, pieces)))
                 found.append(int(told[1] or told[2]) if told else _LIMITING[command])
         return min(filter(None, found), default=None)
+
+    @property
+    def retimes(self) -> bool:
+        """Whether the time of a row may be none of an event: the beginning of a bin, or one event's for several."""
+        said = [(command, "".join(map(_bare, pieces))) for command, pieces in self._commands()]
+        return any(
+            command in _SUMS_UP_TIME or _NAMED_TIME.search(text) or (command in _MAY_BIN and _TIME.search(text))
+            for command, text in said
+        )
 
     def parts(self) -> tuple[str, str]:
         """The condition that it begins with, and the rest from its first pipe on; with all values written.

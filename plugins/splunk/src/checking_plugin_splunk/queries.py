@@ -20,11 +20,15 @@ HOST_FIELDS = ("dest", "dvc", "src", "dest_host", "dest_nt_host", "dest_dns", "s
 
 
 class Asked(msgspec.Struct, frozen=True, kw_only=True):
-    """A search. More rows than ``most`` are more than were asked for. ``indexes`` have to be there."""
+    """A search. More rows than ``most`` are more than were asked for. ``indexes`` have to be there.
+
+    ``retimes``: the time of a row may be none of an event.
+    """
 
     search: str
     most: int
     indexes: tuple[str, ...] = ()
+    retimes: bool = False
 
 
 def asked(request: SearchRequest, *, alerts_index: str, index: str | None) -> Asked:
@@ -95,13 +99,13 @@ def _generated(request: SearchRequest, query: Query) -> Asked:
         raise QueryInvalidError("the query names no index and no data model")
     _, rest = query.parts()
     most = _most(request, query)
-    return Asked(search=f"{rest} | head {most + 1}", most=most, indexes=query.indexes)
+    return Asked(search=f"{rest} | head {most + 1}", most=most, indexes=query.indexes, retimes=query.retimes)
 
 
 def _asked(request: SearchRequest, query: Query | None, first: str, rest: str, indexes: tuple[str, ...]) -> Asked:
     most = _most(request, query)
     search = " ".join(part for part in ("search", first, rest, f"| head {most + 1}") if part)
-    return Asked(search=search, most=most, indexes=indexes)
+    return Asked(search=search, most=most, indexes=indexes, retimes=query is not None and query.retimes)
 
 
 def _most(request: SearchRequest, query: Query | None) -> int:

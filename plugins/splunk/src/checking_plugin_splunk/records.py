@@ -22,6 +22,7 @@ __all__ = ["alert_of", "event_of", "fired_of", "match_of"]
 Row = Mapping[str, Any]
 
 _LONGEST_TITLE = 300
+_LONGEST_SPAN = 366 * 86_400
 _COMPUTERS = ("Computer", "ComputerName", "computer_name", "dest_hostname", "dvc_host")
 _OF_EVENTS = ("host", "dvc", "dest", "dest_host", "dest_nt_host", "dest_dns", *_COMPUTERS)
 """``src`` is the other end of what was logged here; an alert speaks of both ends."""
@@ -163,7 +164,14 @@ def _id_of(row: Row) -> str:
 
 
 def _times(row: Row) -> dict[str, Any]:
-    return {"event_at": moment_at(row, "_time"), "indexed_at": moment_at(row, "_indextime")}
+    """When it happened: of a row that counts the events of a bin, somewhere in this."""
+    start, indexed = moment_at(row, "_time"), moment_at(row, "_indextime")
+    if start is None or "_span" not in row:
+        return {"event_at": start, "indexed_at": indexed}
+    span = number_at(row, "_span") or 0
+    if not 0 < span <= _LONGEST_SPAN:
+        return {"indexed_at": indexed}
+    return {"event_at": start, "event_until": start + timedelta(seconds=span), "indexed_at": indexed}
 
 
 def _title(row: Row) -> str:
