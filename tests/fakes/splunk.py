@@ -162,7 +162,8 @@ class SearchHead:
         first, most = (int(request.query_params[name]) for name in ("offset", "count"))
         part = self._fired()[first : first + most]
         contents = [{name: value for name, value in one.items() if name != "rows"} for one in part]
-        return JSONResponse({"entry": [{"name": one["sid"], "content": one} for one in contents]})
+        paging = {"total": len(self._fired()), "perPage": most, "offset": first}
+        return JSONResponse({"paging": paging, "entry": [{"name": one["sid"], "content": one} for one in contents]})
 
     async def about(self, _: Request) -> Response:
         """``GET server/info``: client.py, ``Service.info``."""

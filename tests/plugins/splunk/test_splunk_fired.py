@@ -15,7 +15,7 @@ from checking_core.testing import ENDED, STARTED
 from checking_plugin_splunk.records import fired_of
 
 from .splunk_head import ALERT, SearchHead, a_page, a_row
-from .splunk_stage import said
+from .splunk_stage import PEER_AWAY, said
 
 
 class Fired(SearchHead):
@@ -25,22 +25,31 @@ class Fired(SearchHead):
         super().__init__(router)
         self.alerts: list[dict[str, Any]] = []
         self.groups: list[str] = ["-", "LSASS dump"]
+        self.messages: list[dict[str, str]] = []
+        self.gap: list[dict[str, str]] = []
+        self.most = 1000
+        self.total: int | None = None
 
     def found(self, request: httpx.Request) -> httpx.Response:
         if request.url.path.endswith("/alerts/fired_alerts"):
-            return entries([{"triggered_alert_count": 1} for _ in self.groups])
+            return self.listed([{"triggered_alert_count": 1} for _ in self.groups])
         if request.url.path.endswith("/alerts/fired_alerts/-"):
             first = int(request.url.params["offset"])
-            return entries(self.alerts[first : first + int(request.url.params["count"])])
+            return self.listed(self.alerts[first : first + min(int(request.url.params["count"]), self.most)])
         if request.url.path.endswith("/results") and "scheduler" in request.url.path:
             sid = request.url.path.split("/")[-2]
             rows = self.jobs.get(sid)
             return (
                 said(404, "FATAL", "Unknown sid.")
                 if rows is None
-                else httpx.Response(200, json=a_page(*rows[int(request.url.params["offset"]) :]))
+                else httpx.Response(200, json=a_page(*rows[int(request.url.params["offset"]) :], messages=self.gap))
             )
         return super().found(request)
+
+    def listed(self, contents: list[dict[str, Any]]) -> httpx.Response:
+        paging = {} if self.total is None else {"paging": {"total": self.total}}
+        entries = [{"name": "x", "content": one} for one in contents]
+        return httpx.Response(200, json={**paging, "messages": self.messages, "entry": entries})
 
     def fire(self, rule: str, at: datetime, *rows: dict[str, Any]) -> None:
         sid = f"scheduler__admin__search__RMD5_at_{len(self.alerts)}"
@@ -54,10 +63,6 @@ class Fired(SearchHead):
             }
         )
         self.jobs |= {sid: list(rows)} if rows else {}
-
-
-def entries(contents: list[dict[str, Any]]) -> httpx.Response:
-    return httpx.Response(200, json={"entry": [{"name": "x", "content": one} for one in contents]})
 
 
 @pytest.fixture
@@ -103,6 +108,58 @@ async def test_every_fired_alert_is_seen_however_many_there_are(fired: Fired) ->
     for _ in range(1000):
         fired.fire("Another", STARTED - timedelta(days=1), a_row())
     fired.fire("LSASS dump", ENDED, a_row())
+    assert (await fired.look(ALERT, alert_source="fired")).alert is Answer.YES
+
+
+@pytest.mark.parametrize("total", [101, None])
+async def test_pages_that_are_shorter_than_asked_for_are_read_to_the_end(fired: Fired, total: int | None) -> None:
+    for _ in range(100):
+        fired.fire("Another", ENDED, a_row(host="dc01"))
+    fired.fire("LSASS dump", ENDED, a_row())
+    fired.most, fired.total = 100, total
+    assert (await fired.look(ALERT, alert_source="fired")).alert is Answer.YES
+
+
+async def test_fired_alerts_that_were_not_handed_over_are_no_silence(fired: Fired) -> None:
+    fired.fire("Another", ENDED, a_row(host="dc01"))
+    fired.total = 2
+    result = await fired.look(ALERT, alert_source="fired")
+    assert (result.alert, result.reason) == (Answer.UNKNOWN, Reason.BACKEND_PARTIAL_ANSWER)
+    fired.groups, fired.alerts = [], []
+    assert (await fired.look(ALERT, alert_source="fired")).alert is Answer.UNKNOWN
+
+
+@pytest.mark.parametrize("kind", ["FATAL", "ERROR"])
+@pytest.mark.parametrize("groups", [[], ["-", "LSASS dump"]], ids=["none fired", "some fired"])
+async def test_a_failure_beside_a_list_of_alerts_is_no_silence(fired: Fired, kind: str, groups: list[str]) -> None:
+    fired.groups, fired.messages = groups, [{"type": kind, "text": "dispatch is not reachable"}]
+    result = await fired.look(ALERT, alert_source="fired")
+    assert (result.outcome, result.reason) == (Outcome.INCONCLUSIVE, Reason.BACKEND_PARTIAL_ANSWER)
+
+
+async def test_a_gap_in_the_results_of_an_alert_spoils_a_silence_and_no_hit(fired: Fired) -> None:
+    fired.fire("LSASS dump", ENDED, a_row(host="dc01"))
+    fired.gap = [{"type": "ERROR", "text": f"{PEER_AWAY} Results may be incomplete."}]
+    silent = await fired.look(ALERT, alert_source="fired")
+    assert (silent.alert, silent.reason) == (Answer.UNKNOWN, Reason.BACKEND_PARTIAL_ANSWER)
+    fired.fire("LSASS dump", ENDED, a_row())
+    assert (await fired.look(ALERT, alert_source="fired")).alert is Answer.YES
+
+
+async def test_a_list_with_something_else_in_it_is_an_outage(fired: Fired) -> None:
+    fired.alerts = [None]  # type: ignore[list-item]
+    assert (await fired.look(ALERT, alert_source="fired")).reason is Reason.BACKEND_UNREACHABLE
+
+
+async def test_an_alert_that_does_not_tell_when_it_fired_is_judged_by_its_results(fired: Fired) -> None:
+    fired.fire("LSASS dump", ENDED, a_row())
+    fired.alerts[0]["trigger_time"] = "soon"
+    assert (await fired.look(ALERT, alert_source="fired")).alert is Answer.YES
+
+
+async def test_a_result_for_a_span_lies_in_all_of_it(fired: Fired) -> None:
+    begins = (STARTED - timedelta(minutes=40)).isoformat()
+    fired.fire("LSASS dump", ENDED, a_row(_time=begins, _span="3600"))
     assert (await fired.look(ALERT, alert_source="fired")).alert is Answer.YES
 
 

@@ -114,12 +114,15 @@ class SplunkDetector(SearchDetector):
     async def _fired_alerts(self, request: SearchRequest) -> SearchAnswer:
         if request.query is not None:
             raise QueryInvalidError("fired alerts take no query; name the saved search as rule")
-        found, offset = await self._fired.results(request)
+        found = await self._fired.results(request)
         marks = self._marks(request)
         return SearchAnswer(
-            records=[{**marks, "asked": Ask.ALERT, **one._asdict()} for one in found],
+            records=[{**marks, "asked": Ask.ALERT, **one._asdict()} for one in found.results],
+            complete=not found.gaps,
+            reason=Reason.BACKEND_PARTIAL_ANSWER if found.gaps else None,
             query_sent="alerts/fired_alerts",
-            clock_offset=offset,
+            messages=found.gaps,
+            clock_offset=found.clock_offset,
         )
 
     async def _doubt(self, request: SearchRequest, question: Asked, rows: Sequence[Mapping[str, Any]]) -> _Doubt | None:

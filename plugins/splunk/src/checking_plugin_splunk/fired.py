@@ -7,17 +7,18 @@ from typing import Any, NamedTuple
 
 from checking_core import BackendUnreachableError, SearchRequest
 from checking_core.matching.question import same_name
-from checking_core.plugin.fields import moment_at, texts_at, values_at
+from checking_core.plugin.fields import moment_at, number_at, texts_at, values_at
 from checking_plugin_splunk.client import SplunkClient
 from checking_plugin_splunk.jobs import Jobs
+from checking_plugin_splunk.messages import gaps_in, messages_in, raise_failure
 
-__all__ = ["FIRED_ALERTS", "FiredAlerts", "FiredResult"]
+__all__ = ["FIRED_ALERTS", "FiredAlerts", "FiredFound", "FiredResult"]
 
 FIRED_ALERTS = "/servicesNS/-/-/alerts/fired_alerts"
 """Those of every app and owner that the account may see."""
 _ALL = "-"
 _PAGE = 1000
-_MOST_PAGES = 50
+_MOST = 50_000
 
 
 class FiredResult(NamedTuple):
@@ -28,6 +29,23 @@ class FiredResult(NamedTuple):
     number: int
 
 
+class FiredFound(NamedTuple):
+    """Results, what they lack in words, and the product's clock minus ours in seconds."""
+
+    results: list[FiredResult]
+    gaps: tuple[str, ...]
+    clock_offset: float | None
+
+
+class _Listed(NamedTuple):
+    """The contents of a list, or of one page of it, with how many there are in all if that is told."""
+
+    contents: list[Mapping[str, Any]]
+    total: int | None
+    gaps: tuple[str, ...]
+    clock_offset: float | None
+
+
 class FiredAlerts:
     """The alerts of one backend, with the results that they were raised for."""
 
@@ -35,48 +53,62 @@ class FiredAlerts:
         self._client = client
         self._jobs = jobs
 
-    async def results(self, request: SearchRequest) -> tuple[list[FiredResult], float | None]:
-        """The results of the alerts of a window, not many more than are wanted, and the clock's offset.
+    async def results(self, request: SearchRequest) -> FiredFound:
+        """The results of the alerts of a window, not many more than are wanted.
 
         Raises:
             DetectionError: they cannot be told.
         """
-        fired, offset = await self._fired()
-        wanted = {sid: one for one in fired if _is_wanted(one, request) for sid in texts_at(one, "sid")}
+        fired = await self._fired()
+        wanted = {sid: one for one in fired.contents if _is_wanted(one, request) for sid in texts_at(one, "sid")}
         found: list[FiredResult] = []
+        gaps = [*fired.gaps]
         for sid, one in wanted.items():
             job = await self._jobs.rows_of(sid, request.limit + 1 - len(found))
             rows: list[dict[str, Any]] = (job.rows if job else []) or [{}]
             found += [FiredResult(one, row, number) for number, row in enumerate(rows)]
+            gaps += job.gaps if job else ()
             if len(found) > request.limit:
                 break
-        return found, offset
+        return FiredFound(found, tuple(dict.fromkeys(gaps)), fired.clock_offset)
 
-    async def _fired(self) -> tuple[list[Mapping[str, Any]], float | None]:
+    async def _fired(self) -> _Listed:
         """All that are still kept. A Splunk on which none ever fired has no list of all of them."""
-        groups, offset = await self._page(FIRED_ALERTS, 0)
-        if not groups:
-            return [], offset
-        found: list[Mapping[str, Any]] = []
-        for _ in range(_MOST_PAGES):
-            page, offset = await self._page(f"{FIRED_ALERTS}/{_ALL}", len(found))
-            found += page
-            if len(page) < _PAGE:
-                return found, offset
-        raise BackendUnreachableError(f"there are more than {_MOST_PAGES * _PAGE} fired alerts")
+        groups = await self._page(FIRED_ALERTS, 0)
+        if not groups.contents and not groups.total:
+            return groups
+        return await self._listed(f"{FIRED_ALERTS}/{_ALL}")
 
-    async def _page(self, route: str, offset: int) -> tuple[list[Mapping[str, Any]], float | None]:
+    async def _listed(self, route: str) -> _Listed:
+        """A list in whole: Splunk may hand over less at a time than it is asked for."""
+        found: list[Mapping[str, Any]] = []
+        gaps: list[str] = []
+        while len(found) < _MOST:
+            page = await self._page(route, len(found))
+            found += page.contents
+            gaps += page.gaps
+            lacking = None if page.total is None else page.total - len(found)
+            if page.contents and (lacking is None or lacking > 0):
+                continue
+            missing = (f"{lacking} of {page.total} were not handed over",) if lacking and lacking > 0 else ()
+            return page._replace(contents=found, gaps=(*gaps, *missing))
+        raise BackendUnreachableError(f"there are more than {_MOST} fired alerts")
+
+    async def _page(self, route: str, offset: int) -> _Listed:
         reply = await self._client.ask("GET", route, params={"count": _PAGE, "offset": offset})
         answer = reply.json()
-        if not isinstance(answer.get("entry"), list):
+        said = messages_in(answer)
+        raise_failure(said)
+        entries, contents = answer.get("entry"), values_at(answer, "entry.content")
+        read = [one for one in contents if isinstance(one, Mapping)]
+        if not isinstance(entries, list) or len(read) != len(entries):
             raise BackendUnreachableError("answered 200 with something that is no list of fired alerts")
-        contents = [one for one in values_at(answer, "entry.content") if isinstance(one, Mapping)]
-        return contents, reply.clock_offset
+        return _Listed(read, number_at(answer, "paging.total"), gaps_in(said), reply.clock_offset)
 
 
 def _is_wanted(fired: Mapping[str, Any], request: SearchRequest) -> bool:
     moment = moment_at(fired, "trigger_time")
-    if moment is None or not request.window.holds(moment):
+    if moment is not None and not request.window.holds(moment):
         return False
     named = [name for name in (request.alert.rule, request.alert.rule_id) if name] if request.alert else []
     return not named or any(same_name(ours, theirs) for ours in named for theirs in texts_at(fired, "savedsearch_name"))

@@ -116,8 +116,9 @@ def fired_of(
     name = next(iter(texts_at(fired, "savedsearch_name")), "")
     sid = next(iter(texts_at(fired, "sid")), "")
     severity = number_at(fired, "severity")
-    first = moment_at(row, "_time", "firstTime", "orig_time")
-    last = moment_at(row, "lastTime")
+    times = _times(row)
+    first = times.get("event_at") or moment_at(row, "firstTime", "orig_time")
+    last = times.get("event_until") or moment_at(row, "lastTime")
     return Alert(
         **_common(row, ("host", *_OF_ALERTS))
         | {"id": f"{sid}:{number}", "fields": {**row, "fired_alert": dict(fired)}},
