@@ -11,6 +11,7 @@ from urllib.parse import parse_qs
 import httpx
 import pytest
 from pydantic import SecretStr
+from tests.fakes.spl import rows_of
 
 from checking_core import Answer, Outcome, Reason
 from checking_core.testing import ENDED, STARTED, KitClock, Trouble, a_task
@@ -129,8 +130,30 @@ async def test_a_crowd_of_alerts_is_asked_again_for_the_host_and_the_rule(head: 
     assert "ws01" not in first
     assert 'dest="*ws01*" OR ' in second
     assert 'dest="*.*.*.*" OR ' in second
-    assert "(NOT dest=* NOT " in second
+    assert '(NOT dest=* OR dest IN ("", "-", ' in second
     assert 'search_name="LSASS dump"' in third
+
+
+NARROWED = [
+    ({}, Answer.UNKNOWN),
+    ({"dest": "unknown"}, Answer.UNKNOWN),
+    ({"dest": "Unknown", "src": "-", "dvc": "localhost"}, Answer.UNKNOWN),
+    ({"orig_host": "10.0.0.9"}, Answer.UNKNOWN),
+    ({"dest": "ws99"}, Answer.NO),
+    ({"ComputerName": "WS01.corp.example"}, Answer.YES),
+]
+
+
+@pytest.mark.parametrize(("tells", "answer"), NARROWED, ids=str)
+async def test_an_alert_in_a_crowd_is_judged_as_it_is_without_one(
+    head: SearchHead, tells: dict[str, Any], answer: Answer
+) -> None:
+    raised = a_row(index="notable", rule_name="LSASS dump", orig_time=STARTED.isoformat(), host="sh")
+    crowd = [{**raised, "dest": "ws99", "_cd": f"2:{number}"} for number in range(1001)]
+    for others in ([], crowd):
+        held = {"notable": [*others, {**raised, **tells}]}
+        head.rows_of = lambda search, held=held: list(rows_of(search, held, lambda _: True))  # type: ignore[method-assign,misc]
+        assert (await head.look(ALERT)).alert is answer, len(others)
 
 
 async def test_a_condition_on_alerts_narrows_them(head: SearchHead) -> None:

@@ -7,16 +7,30 @@ import re
 import msgspec
 
 from checking_core import Ask, QueryInvalidError, SearchRequest
+from checking_core.matching.record import UNTOLD
 from checking_plugin_splunk.language import Query, read, text_of
 
-__all__ = ["HOST_FIELDS", "Asked", "asked", "eventcount", "host_like", "is_converted", "newest"]
+__all__ = [
+    "COMPUTERS",
+    "HOST_FIELDS",
+    "Asked",
+    "asked",
+    "eventcount",
+    "host_like",
+    "is_converted",
+    "newest",
+]
 
 _INDEX = re.compile(r"[\w*\-]+")
 _EVERYTHING = re.compile(r"[_*]+")
 _ADDRESSES = ("*.*.*.*", "*:*:*")
 """An alert may know its host by its address alone."""
-HOST_FIELDS = ("dest", "dvc", "src", "dest_host", "dest_nt_host", "dest_dns", "src_host", "orig_host", "Computer")
+COMPUTERS = ("Computer", "ComputerName", "computer_name", "dest_hostname", "dvc_host")
+HOST_FIELDS = ("dest", "dvc", "src", "dest_host", "dest_nt_host", "dest_dns", "src_host", "orig_host", *COMPUTERS)
 """Where an alert tells the host that it is about; its own ``host`` is the search head."""
+
+_NOBODY = ", ".join(text_of(word) for word in [*sorted(UNTOLD), "localhost", "localhost.*"])
+"""What stands in a field of which nothing is known: an alert that names nobody may be about anybody."""
 
 
 class Asked(msgspec.Struct, frozen=True, kw_only=True):
@@ -142,9 +156,9 @@ def _narrowing(request: SearchRequest) -> list[str]:
     found: list[str] = []
     if request.hosts:
         likes = [text_of(f"*{host.partition('.')[0]}*") for host in request.hosts]
-        addresses = [f'{field}="{shape}"' for field in ("dest", "dvc", "src") for shape in _ADDRESSES]
+        addresses = [f'{field}="{shape}"' for field in HOST_FIELDS for shape in _ADDRESSES]
         fields = [f"{field}={like}" for like in likes for field in HOST_FIELDS]
-        nobody = " ".join(f"NOT {field}=*" for field in HOST_FIELDS)
+        nobody = " ".join(f"(NOT {field}=* OR {field} IN ({_NOBODY}))" for field in HOST_FIELDS)
         found.append(f"({' OR '.join([*likes, *fields, *addresses, f'({nobody})'])})")
     alert = request.alert
     if alert and (named := [name for name in (alert.rule, alert.rule_id) if name]):

@@ -15,7 +15,7 @@ import msgspec
 from checking_core import Alert, Event, Match, Prevention
 from checking_core.matching.record import told
 from checking_core.plugin.fields import moment_at, number_at, texts_at
-from checking_plugin_splunk.queries import HOST_FIELDS
+from checking_plugin_splunk.queries import COMPUTERS, HOST_FIELDS
 
 __all__ = ["alert_of", "event_of", "fired_of", "match_of"]
 
@@ -23,10 +23,8 @@ Row = Mapping[str, Any]
 
 _LONGEST_TITLE = 300
 _LONGEST_SPAN = 366 * 86_400
-_COMPUTERS = ("Computer", "ComputerName", "computer_name", "dest_hostname", "dvc_host")
-_OF_EVENTS = ("host", "dvc", "dest", "dest_host", "dest_nt_host", "dest_dns", *_COMPUTERS)
+_OF_EVENTS = ("host", "dvc", "dest", "dest_host", "dest_nt_host", "dest_dns", *COMPUTERS)
 """``src`` is the other end of what was logged here; an alert speaks of both ends."""
-_OF_ALERTS = (*HOST_FIELDS, *_COMPUTERS)
 _TECHNIQUE = re.compile(r"\bT\d{4}(?:\.\d{3})?\b")
 _TECHNIQUES = (
     "annotations.mitre_attack",
@@ -84,7 +82,7 @@ def alert_of(row: Row, *, prevented_when: Mapping[str, str] | None = None, web: 
     single = moment_at(row, "orig_time")
     first = single or moment_at(row, "firstTime", "info_min_time", "_time")
     last = None if single else moment_at(row, "lastTime", "info_max_time")
-    common = _common(row, _OF_ALERTS)
+    common = _common(row, HOST_FIELDS)
     return Alert(
         **common | {"id": next(iter(texts_at(row, "event_id")), common["id"])},
         title=next(iter(texts_at(row, "rule_title", "rule_name", "search_name", "source")), ""),
@@ -120,7 +118,7 @@ def fired_of(
     first = times.get("event_at") or moment_at(row, "firstTime", "orig_time")
     last = times.get("event_until") or moment_at(row, "lastTime")
     return Alert(
-        **_common(row, ("host", *_OF_ALERTS))
+        **_common(row, ("host", *HOST_FIELDS))
         | {"id": f"{sid}:{number}", "fields": {**row, "fired_alert": dict(fired)}},
         title=name,
         rule=name or None,
