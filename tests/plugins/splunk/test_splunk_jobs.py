@@ -219,6 +219,36 @@ async def test_rows_of_one_index_do_not_excuse_another_that_is_not_there(
 
 
 @pytest.mark.parametrize("rows", [[], [a_row(host="dc01")]], ids=["no rows", "rows of a neighbour"])
+@pytest.mark.parametrize(
+    ("query", "reason"),
+    [
+        ("index=main x | append [search index=sec y]", Reason.QUERY_INVALID),
+        ("`windows` EventCode=1", Reason.SOURCE_SILENT),
+        ("| tstats count from datamodel=NoSuchModel by host _time", Reason.SOURCE_SILENT),
+        ("index=main x | append [search `windows` y]", Reason.SOURCE_SILENT),
+    ],
+)
+async def test_what_is_searched_by_another_name_has_to_be_there_too(
+    head: SearchHead, rows: list[dict[str, Any]], query: str, reason: Reason
+) -> None:
+    missing = ('eventcount summarize=false index="sec"', "search `windows` | head 1", "where count>0")
+
+    def found(search: str) -> list[dict[str, Any]]:
+        if any(search.endswith(one) for one in missing):
+            return []
+        return [{"index": "main"}] if "eventcount" in search or search.endswith(" | head 1") else rows
+
+    head.rows_of = found  # type: ignore[method-assign]
+    silent = await head.look({"rule": {"query": query}})
+    assert (silent.outcome, silent.reason) == (Outcome.INCONCLUSIVE, reason)
+    rows = [a_row(_span="60")]
+    assert (await head.look({"rule": {"query": query}})).rule is Answer.YES
+    missing, rows = (), []
+    head.rows_of = lambda search: found(search) or ([{"count": "7"}] if "where count>0" in search else [])  # type: ignore[method-assign]
+    assert (await head.look({"rule": {"query": query}})).rule is Answer.NO
+
+
+@pytest.mark.parametrize("rows", [[], [a_row(host="dc01")]], ids=["no rows", "rows of a neighbour"])
 async def test_an_index_that_was_looked_for_in_a_part_of_the_data_is_not_missing(
     head: SearchHead, rows: list[dict[str, Any]]
 ) -> None:

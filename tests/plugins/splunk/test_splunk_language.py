@@ -299,6 +299,7 @@ def test_a_query_whose_ends_are_not_certain_is_refused(query: str) -> None:
         ("| multisearch [search index=a] [search index=b]", ("a", "b"), True),
         ("| tstats count from datamodel=Endpoint", (), True),
         ("| tstats count where host=x", (), False),
+        ("| tstats count from a_namespace", (), False),
     ],
 )
 def test_what_a_query_searches_is_known(query: str, indexes: tuple[str, ...], scoped: bool) -> None:
@@ -347,6 +348,40 @@ def test_a_limit_of_its_own_is_known(query: str, limit: int | None) -> None:
 )
 def test_whether_a_row_has_the_time_of_its_event_is_known(query: str, retimes: bool) -> None:
     assert read(query).retimes is retimes
+
+
+@pytest.mark.parametrize(
+    ("query", "indexes", "probes"),
+    [
+        ("index=a x", ("a",), ()),
+        ("index=a | append [search index=b y]", ("a", "b"), ()),
+        ("index=a | search index=b", ("a", "b"), ()),
+        ("index=a | eval index=lower(b) | where index=c", ("a",), ()),
+        ("`sysmon` x | `drop(y)`", (), ("search `sysmon` | head 1",)),
+        ("index=a `sysmon` x", ("a",), ()),
+        ("index=a | append [search `sysmon`]", ("a",), ("search `sysmon` | head 1",)),
+        ("index=a | append [`sysmon(1)`]", ("a",), ("| `sysmon(1)` | head 1",)),
+        ("| `sysmon`", (), ("| `sysmon` | head 1",)),
+        ("| tstats count where index=a", ("a",), ()),
+        ("| tstats `how` count from datamodel=E.P by x", (), ("| tstats count from datamodel=E.P | where count>0",)),
+        (
+            "| tstats summariesonly=t count from datamodel=E",
+            (),
+            ("| tstats summariesonly=t count from datamodel=E | where count>0",),
+        ),
+        ('| from datamodel:"E.P" | head 3', (), ("| tstats count from datamodel=E.P | where count>0",)),
+        ("index=a | append [| datamodel E P search]", ("a",), ("| tstats count from datamodel=E | where count>0",)),
+    ],
+)
+def test_what_has_to_be_there_for_a_silence_is_known(
+    query: str, indexes: tuple[str, ...], probes: tuple[str, ...]
+) -> None:
+    found = read(query)
+    assert (found.searched, found.probes(placed=False)) == (indexes, probes)
+
+
+def test_a_macro_behind_an_index_that_is_put_before_it_is_no_place() -> None:
+    assert read("`sysmon` x").probes(placed=True) == ()
 
 
 @given(HOSTILE)

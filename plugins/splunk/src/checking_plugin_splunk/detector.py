@@ -133,14 +133,14 @@ class SplunkDetector(SearchDetector):
         """
         try:
             await self._confirm(question)
+            silent = await self._silent_source(request, question, rows)
         except DetectionError as error:
             if not rows:
                 raise
             return _Doubt(Reason(error.reason), str(error))
-        silent = None if rows else await self._silent_source(request)
         if silent is None:
             return None
-        words = f"of the rule's source there is no event of the last {_BACK.days} days: {silent}"
+        words = f"of what is searched there is no event of the last {_BACK.days} days: {silent}"
         return _Doubt(Reason.SOURCE_SILENT, words)
 
     async def _confirm(self, question: Asked) -> None:
@@ -154,19 +154,25 @@ class SplunkDetector(SearchDetector):
             if not await self._indexes.get(name):
                 raise QueryInvalidError(f"the index {name} is not there, or not for this account")
 
-    async def _silent_source(self, request: SearchRequest) -> str | None:
-        """The source of a converted rule, if nothing of it is there: it may have another name, or not be collected."""
+    async def _silent_source(
+        self, request: SearchRequest, question: Asked, rows: Sequence[Mapping[str, Any]]
+    ) -> str | None:
+        """A macro, a data model or a converted rule's source of which nothing is there: misnamed, or not collected."""
+        for probe in (*question.probes, *([] if rows else self._probes_of_converted(request))):
+            if not await self._sources.get(probe):
+                return probe
+        return None
+
+    def _probes_of_converted(self, request: SearchRequest) -> list[str]:
         if not is_converted(request) or request.query is None:
-            return None
+            return []
         from checking_plugin_splunk.sigma import scope_of
 
-        scope = scope_of(request.query)
-        return None if await self._sources.get(scope) else scope
+        return [newest(self.settings.index or "", scope_of(request.query))]
 
-    async def _is_alive(self, source: str) -> bool:
+    async def _is_alive(self, probe: str) -> bool:
         now = self.clock()
-        search = newest(self.settings.index or "", source)
-        return await self._has_rows(search, Window(now - _BACK, now))
+        return await self._has_rows(probe, Window(now - _BACK, now))
 
     async def _is_there(self, index: str) -> bool:
         now = self.clock()

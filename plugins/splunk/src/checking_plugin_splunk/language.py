@@ -34,6 +34,7 @@ _TOKEN = re.compile(
 _WORD = re.compile(r"\s*([A-Za-z_]\w*)")
 _MARK = re.compile(rf"{_OPEN}([^{_CLOSE}]*){_CLOSE}")
 _SEARCHES = frozenset({"search", "tstats", "mstats", "metasearch"})
+_FETCHES = frozenset({"datamodel", "from", "metasearch", "mstats", "tstats", "union"})
 _EVALUATES = frozenset({"where", "eval"})
 _PATTERNS = re.compile(
     r"\b(?:like|match|searchmatch|replace|cidrmatch|mvfind|lookup|spath|printf|json_\w+)\b", re.IGNORECASE
@@ -50,7 +51,8 @@ _OWN_TIME = re.compile(
 _SAVED = re.compile(r"\bsaved(?:search|splunk)\b|\|\s*from\s+(?!datamodel\b)", re.IGNORECASE)
 _INDEX = re.compile(r"(?<!\bnot )(?<![\w.])index(?:(?:::|\s*=\s*)([^\s),|\]]+)|\s+in\s*\(([^)]*)\))", re.IGNORECASE)
 _NAME = re.compile(r"[\w*\-]+")
-_MODEL = re.compile(r"\bdatamodel\b|\bfrom\b", re.IGNORECASE)
+_MODEL = re.compile(r"\bdatamodel\s*[=:]?\s*([\w.\-]+)", re.IGNORECASE)
+_SUMMARIES = re.compile(r"\bsummariesonly\s*=\s*\w+", re.IGNORECASE)
 _OWN_LIMIT = re.compile(r"\A[|\[\s]*\w+\s+(\d+)\b|\blimit\s*=\s*(\d+)", re.IGNORECASE)
 _LIMITING = {"head": 10, "tail": 10, "top": 10, "rare": 10, "sort": 10_000, "dedup": 1}
 """Rows that a command lets through if it does not say, of each kind or of all; 0 is any number."""
@@ -102,8 +104,27 @@ class Query:
     @property
     def indexes(self) -> tuple[str, ...]:
         """What it searches, where it says so."""
-        plain = "".join(map(_bare, self._sources))
-        found = (name for one, several in _INDEX.findall(plain) for name in _NAME.findall(one or several))
+        return _indexes_in("".join(map(_bare, self._sources)))
+
+    @property
+    def searched(self) -> tuple[str, ...]:
+        """Every index that it names, also in subsearches and behind pipes."""
+        said = ("".join(map(_bare, pieces)) for command, pieces in self._commands() if command in _SEARCHES)
+        return tuple(dict.fromkeys(name for text in said for name in _indexes_in(text)))
+
+    def probes(self, *, placed: bool) -> tuple[str, ...]:
+        """Searches that have a row if there is anything in the macros and data models that it fetches events from.
+
+        Args:
+            placed: whether an index is put before it.
+        """
+        began = next((piece.number for piece in self._pieces if piece.command), 0)
+        found: list[str] = []
+        for command, pieces in self._commands():
+            leads = pieces[0].text == "[" or (pieces[0].number == began and not placed)
+            plain = "".join(map(_bare, pieces))
+            if (leads or command in _FETCHES) and not _indexes_in(plain):
+                found += _probes_of(command, pieces, plain)
         return tuple(dict.fromkeys(found))
 
     @property
@@ -257,6 +278,21 @@ def _command_of(kind: _Kind, text: str, *, implied: bool, first: bool) -> str:
     if name not in (BEGINNINGS if first else COMMANDS):
         raise QueryInvalidError(f"the command {name!r} is none of those that only read the events of a time")
     return name
+
+
+def _indexes_in(plain: str) -> tuple[str, ...]:
+    found = (name for one, several in _INDEX.findall(plain) for name in _NAME.findall(one or several))
+    return tuple(dict.fromkeys(found))
+
+
+def _probes_of(command: str, pieces: Sequence[_Piece], plain: str) -> list[str]:
+    """Of its data models, or else of its macros: one beside a data model is no place of events."""
+    if models := _MODEL.findall(plain):
+        summaries = _SUMMARIES.search(plain)
+        how = f"{summaries[0]} " if summaries else ""
+        return [f"| tstats {how}count from datamodel={model} | where count>0" for model in models]
+    lead = "|" if command == "macro" else "search"
+    return [f"{lead} {piece.text} | head 1" for piece in pieces if piece.kind is _Kind.MACRO]
 
 
 def _bare(piece: _Piece) -> str:

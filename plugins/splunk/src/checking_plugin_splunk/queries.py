@@ -36,12 +36,14 @@ _NOBODY = ", ".join(text_of(word) for word in [*sorted(UNTOLD), "localhost", "lo
 class Asked(msgspec.Struct, frozen=True, kw_only=True):
     """A search. More rows than ``most`` are more than were asked for. ``indexes`` have to be there.
 
+    ``probes`` are searches of which each has to have a row, or a silence proves nothing.
     ``retimes``: the time of a row may be none of an event.
     """
 
     search: str
     most: int
     indexes: tuple[str, ...] = ()
+    probes: tuple[str, ...] = ()
     retimes: bool = False
 
 
@@ -72,7 +74,7 @@ def asked(request: SearchRequest, *, alerts_index: str, index: str | None) -> As
         return _asked(request, query, f"{_clause(named)} ({first or '*'})", rest, tuple(_names(named)))
     if not query.is_scoped:
         raise QueryInvalidError("the query names no index; add index, such as wineventlog, to its section")
-    return _asked(request, query, first, rest, query.indexes)
+    return _asked(request, query, first, rest, ())
 
 
 def newest(index: str, condition: str = "") -> str:
@@ -113,13 +115,24 @@ def _generated(request: SearchRequest, query: Query) -> Asked:
         raise QueryInvalidError("the query names no index and no data model")
     _, rest = query.parts()
     most = _most(request, query)
-    return Asked(search=f"{rest} | head {most + 1}", most=most, indexes=query.indexes, retimes=query.retimes)
+    return Asked(
+        search=f"{rest} | head {most + 1}",
+        most=most,
+        indexes=query.searched,
+        probes=query.probes(placed=False),
+        retimes=query.retimes,
+    )
 
 
-def _asked(request: SearchRequest, query: Query | None, first: str, rest: str, indexes: tuple[str, ...]) -> Asked:
+def _asked(request: SearchRequest, query: Query | None, first: str, rest: str, placed: tuple[str, ...]) -> Asked:
+    """``placed`` are the indexes that were put before the query."""
     most = _most(request, query)
     search = " ".join(part for part in ("search", first, rest, f"| head {most + 1}") if part)
-    return Asked(search=search, most=most, indexes=indexes, retimes=query is not None and query.retimes)
+    if query is None:
+        return Asked(search=search, most=most, indexes=placed)
+    indexes = tuple(dict.fromkeys([*placed, *query.searched]))
+    probes = query.probes(placed=bool(placed))
+    return Asked(search=search, most=most, indexes=indexes, probes=probes, retimes=query.retimes)
 
 
 def _most(request: SearchRequest, query: Query | None) -> int:
@@ -129,7 +142,7 @@ def _most(request: SearchRequest, query: Query | None) -> int:
 
 
 def _refuse_everything(query: Query) -> None:
-    if any(_EVERYTHING.fullmatch(name) for name in query.indexes):
+    if any(_EVERYTHING.fullmatch(name) for name in query.searched):
         raise QueryInvalidError("the query searches every index; name those of the data")
 
 
