@@ -16,9 +16,11 @@ from tests.fakes.spl import rows_of
 from checking_core import Answer, Outcome, Reason
 from checking_core.testing import ENDED, STARTED, KitClock, Trouble, a_task
 from checking_core.worker.run_task import run_task
+from checking_plugin_splunk.detector import SplunkDetector
+from checking_plugin_splunk.settings import SplunkSettings
 
 from .splunk_head import ALERT, SEARCH, SETTINGS, SearchHead, a_row, recorded, step_of, told
-from .splunk_stage import PEER_AWAY, SplunkStage, a_job, said
+from .splunk_stage import PEER_AWAY, URL, SplunkStage, a_job, said
 
 WITH_PASSWORD = {"token": None, "username": "checking", "password": SecretStr("s3cret")}
 
@@ -55,6 +57,21 @@ async def test_a_session_that_is_refused_anew_is_given_up(head: SearchHead) -> N
     head.say("create", said(401, "WARN", "call not properly authenticated"))
     result = await head.look(SEARCH, **WITH_PASSWORD)
     assert (result.reason, head.steps()) == (Reason.BACKEND_AUTH_FAILED, ["login", "create", "login", "create"])
+
+
+async def test_sessions_that_are_refused_anew_are_not_opened_for_each_look(head: SearchHead) -> None:
+    head.say("login", *(a_session(f"key-{number}") for number in range(20)))
+    head.say("create", said(401, "WARN", "call not properly authenticated"))
+    told = {"url": URL, "index": "main", **WITH_PASSWORD}
+    clock = KitClock()
+    detector = SplunkDetector("splunk", SplunkSettings(**told), clock=clock, sleep=head.wait)
+    looks = [a_task(detection_config={"telemetry": {"query": f"index=main {x}"}}, max_retries=0) for x in range(10)]
+    reasons = {(await run_task(detector, look, SETTINGS)).reason for look in looks}
+    assert (reasons, head.steps().count("login")) == ({Reason.BACKEND_AUTH_FAILED}, 2)
+    clock.now += timedelta(minutes=6)
+    del head.says["create"]
+    assert (await run_task(detector, looks[0], SETTINGS)).telemetry is Answer.NO
+    await detector.close()
 
 
 async def test_a_log_in_that_is_refused_is_not_repeated(head: SearchHead, shared_data: Path) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any, Literal
 
-from checking_core import BackendUnreachableError
+from checking_core import BackendAuthFailedError, BackendUnreachableError
 from checking_core.plugin.fields import texts_at
 from checking_core.plugin.http import HttpClient, HttpReply
 from checking_core.plugin.issued import Issued, IssuedCredential
@@ -23,6 +23,7 @@ class SplunkClient:
         self._settings = settings
         self._http = HttpClient(settings.address, settings, clock=clock)
         self._session = None if settings.token else IssuedCredential(self._log_in, clock)
+        self._refused_anew = False
 
     async def ask(
         self,
@@ -68,9 +69,16 @@ class SplunkClient:
             return reply
         self._session.refused(key)
         renewed = await self._session.token()
-        return await self._http.ask(method, path, headers={"Authorization": f"Splunk {renewed}"}, **request)
+        reply = await self._http.ask(method, path, headers={"Authorization": f"Splunk {renewed}"}, **request)
+        if reply.status == 401:
+            self._session.refused(renewed)
+            self._refused_anew = True
+        return reply
 
     async def _log_in(self) -> Issued:
+        if self._refused_anew:  # another one would fare no better: it counts as a log-in that was refused
+            self._refused_anew = False
+            raise BackendAuthFailedError("a session that had just been opened was refused")
         password = self._settings.password.get_secret_value() if self._settings.password else ""
         form = {"username": self._settings.username, "password": password, "output_mode": "json"}
         reply = await self._http.ask("POST", "/services/auth/login", data=form)
