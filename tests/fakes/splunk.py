@@ -1,8 +1,8 @@
 """A search head of Splunk, with the index of notable events of Enterprise Security or without.
 
 What it is told: ``{"token": ..., "password": ..., "indexes": {name: [event, ...]}, "fired": [{...}],
-"capabilities": [...], "peer_away": false, "polls": 0, "version": "10.4.2"}``. An event is a row; a fired alert has its
-``rows`` besides. ``polls`` is how often a job is looked at before it is done.
+"saved": [name, ...], "capabilities": [...], "peer_away": false, "polls": 0, "version": "10.4.2"}``. An event is a row;
+a fired alert has its ``rows`` besides. ``polls`` is how often a job is looked at before it is done.
 
 It reads as much of SPL as checks of tests are written in; what it cannot read is a FATAL message, so that no test
 passes for a search that was not understood. Jobs and sessions live as long as the process.
@@ -64,6 +64,7 @@ def create_app(told: Told) -> Starlette:
         ("/services/search/v2/jobs/{sid}/results", "GET", head.results),
         ("/servicesNS/-/-/alerts/fired_alerts", "GET", head.groups),
         ("/servicesNS/-/-/alerts/fired_alerts/-", "GET", head.fired),
+        ("/servicesNS/-/-/saved/searches", "GET", head.saved),
         ("/services/server/info", "GET", head.about),
         ("/services/authentication/current-context", "GET", head.account),
     ]
@@ -164,6 +165,14 @@ class SearchHead:
         contents = [{name: value for name, value in one.items() if name != "rows"} for one in part]
         paging = {"total": len(self._fired()), "perPage": most, "offset": first}
         return JSONResponse({"paging": paging, "entry": [{"name": one["sid"], "content": one} for one in contents]})
+
+    async def saved(self, request: Request) -> Response:
+        """``GET saved/searches``: client.py, ``Service.saved_searches``; those that the account may see."""
+        first, most = (int(request.query_params[name]) for name in ("offset", "count"))
+        names = self._told().get("saved", [])
+        content = {"disabled": False, "is_scheduled": True}
+        entries = [{"name": name, "content": content} for name in names[first : first + most]]
+        return JSONResponse({"paging": {"total": len(names), "perPage": most, "offset": first}, "entry": entries})
 
     async def about(self, _: Request) -> Response:
         """``GET server/info``: client.py, ``Service.info``."""

@@ -25,12 +25,15 @@ class Fired(SearchHead):
         super().__init__(router)
         self.alerts: list[dict[str, Any]] = []
         self.groups: list[str] = ["-", "LSASS dump"]
+        self.saved: list[dict[str, Any]] = [{"name": "LSASS dump", "content": {}}]
         self.messages: list[dict[str, str]] = []
         self.gap: list[dict[str, str]] = []
         self.most = 1000
         self.total: int | None = None
 
     def found(self, request: httpx.Request) -> httpx.Response:
+        if request.url.path.endswith("/saved/searches"):
+            return httpx.Response(200, json={"paging": {"total": len(self.saved)}, "entry": self.saved})
         if request.url.path.endswith("/alerts/fired_alerts"):
             return self.listed([{"triggered_alert_count": 1} for _ in self.groups])
         if request.url.path.endswith("/alerts/fired_alerts/-"):
@@ -93,7 +96,42 @@ async def test_what_another_search_or_another_time_fired_is_no_hit(fired: Fired,
 async def test_where_nothing_ever_fired_there_is_silence(fired: Fired) -> None:
     fired.groups = []
     assert (await fired.look(ALERT, alert_source="fired")).alert is Answer.NO
-    assert len(fired.asked) == 1
+    assert [one.url.path.split("/")[-1] for one in fired.asked] == ["fired_alerts", "searches"]
+
+
+@pytest.mark.parametrize("groups", [[], ["-", "Another"]], ids=["none fired", "some fired"])
+async def test_an_account_that_may_see_no_saved_search_sees_no_silence(fired: Fired, groups: list[str]) -> None:
+    fired.groups, fired.saved = groups, []
+    result = await fired.look(ALERT, alert_source="fired")
+    assert (result.outcome, result.reason) == (Outcome.INCONCLUSIVE, Reason.BACKEND_AUTH_FAILED)
+    fired.groups = ["-", "LSASS dump"]
+    fired.fire("LSASS dump", ENDED, a_row())
+    assert (await fired.look(ALERT, alert_source="fired")).alert is Answer.YES
+
+
+@pytest.mark.parametrize("rows", [[], [a_row(host="dc01")]], ids=["no results", "results of a neighbour"])
+async def test_saved_searches_that_cannot_be_told_are_no_silence(fired: Fired, rows: list[dict[str, Any]]) -> None:
+    fired.groups = ["-", "LSASS dump"] if rows else []
+    for row in rows:
+        fired.fire("LSASS dump", ENDED, row)
+    fired.saved = [{"name": "LSASS dump"}]
+    result = await fired.look(ALERT, alert_source="fired")
+    assert (result.outcome, result.reason) == (Outcome.INCONCLUSIVE, Reason.BACKEND_UNREACHABLE)
+
+
+@pytest.mark.parametrize(
+    ("saved", "reason"),
+    [
+        ({"name": "Another", "content": {}}, Reason.RULE_MISSING),
+        ({"name": "lsass dump", "content": {"disabled": True}}, Reason.RULE_DISABLED),
+        ({"name": "LSASS dump", "content": {"disabled": "0", "is_scheduled": "0"}}, Reason.RULE_DISABLED),
+        ({"name": "LSASS dump", "content": {"disabled": False, "is_scheduled": True}}, Reason.DEADLINE_PASSED),
+    ],
+    ids=str,
+)
+async def test_a_saved_search_that_could_not_fire_is_told(fired: Fired, saved: dict[str, Any], reason: Reason) -> None:
+    fired.saved = [saved]
+    assert (await fired.look(ALERT, alert_source="fired")).reason is reason
 
 
 async def test_an_alert_whose_results_are_gone_is_no_silence(fired: Fired) -> None:

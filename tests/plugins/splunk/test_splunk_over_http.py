@@ -51,7 +51,13 @@ FIRED = {
 
 
 def held(**changes: Any) -> dict[str, Any]:
-    return {"token": "key", "password": "s3cret", "indexes": {"notable": [RAISED], "main": [EVENT]}, **changes}
+    return {
+        "token": "key",
+        "password": "s3cret",
+        "saved": ["LSASS dump"],
+        "indexes": {"notable": [RAISED], "main": [EVENT]},
+        **changes,
+    }
 
 
 def silent(**changes: Any) -> dict[str, Any]:
@@ -133,7 +139,11 @@ async def test_a_fired_alert_is_found_by_its_results(a_detector: Make, fake: Fak
     fake.tell(held(fired=[{**FIRED, "rows": []}]))
     assert (await look(a_detector(alert_source="fired"), ALERT)).alert is Answer.UNKNOWN
     fake.tell(held())
-    assert (await look(a_detector(alert_source="fired"), ALERT)).alert is Answer.NO
+    assert (await look(a_detector(alert_source="fired"), ALERT)).reason is Reason.DEADLINE_PASSED
+    fake.tell(held(saved=["Another"]))
+    assert (await look(a_detector(alert_source="fired"), ALERT)).reason is Reason.RULE_MISSING
+    fake.tell(held(saved=[]))
+    assert (await look(a_detector(alert_source="fired"), ALERT)).reason is Reason.BACKEND_AUTH_FAILED
 
 
 async def test_a_peer_that_is_away_is_no_silence(a_detector: Make, fake: Fake) -> None:
@@ -202,10 +212,12 @@ async def test_a_host_that_never_reported_is_no_health(a_detector: Make) -> None
     assert "of ws01 nothing is known: set INDEX" in unnamed.detail
 
 
-async def test_fired_alerts_that_can_be_read_are_told(a_detector: Make) -> None:
+async def test_fired_alerts_that_can_be_read_are_told(a_detector: Make, fake: Fake) -> None:
     health = await a_detector(alert_source="fired").self_check()
     assert health.ok
-    assert "fired alerts can be read" in health.detail
+    assert "fired alerts can be read, of 1 saved searches" in health.detail
+    fake.tell(held(saved=[]))
+    assert (await a_detector(alert_source="fired").self_check()).ok is False
 
 
 async def test_nothing_that_a_detector_asks_for_can_change_anything(a_detector: Make, fake: Fake) -> None:

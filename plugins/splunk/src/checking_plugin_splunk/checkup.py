@@ -10,7 +10,7 @@ from checking_core import DetectionError, Health
 from checking_core.matching.window import Window
 from checking_core.plugin.fields import moment_at, texts_at
 from checking_plugin_splunk.client import SplunkClient
-from checking_plugin_splunk.fired import FIRED_ALERTS
+from checking_plugin_splunk.fired import FIRED_ALERTS, FiredAlerts
 from checking_plugin_splunk.jobs import Jobs
 from checking_plugin_splunk.queries import eventcount, host_like, newest
 from checking_plugin_splunk.settings import AlertSource, SplunkSettings
@@ -54,7 +54,8 @@ class Checkup:
         await self._meet()
         if self._settings.alert_source is AlertSource.FIRED:
             await self._client.ask("GET", FIRED_ALERTS, params={"count": 1})
-            self._say("fired alerts can be read")
+            saved = await FiredAlerts(self._client, self._jobs).saved_searches()
+            self._say(f"fired alerts can be read, of {len(saved)} saved searches", well=bool(saved))
         else:
             await self._look_at(self._settings.alerts_index, "alert")
         if index := self._settings.index:

@@ -8,11 +8,13 @@ from typing import Any, NamedTuple
 
 from checking_core import (
     Ask,
+    BackendAuthFailedError,
     BackendPartialAnswerError,
     DetectionError,
     Health,
     QueryInvalidError,
     Reason,
+    Rule,
     SearchAnswer,
     SearchDetector,
     SearchRequest,
@@ -24,7 +26,7 @@ from checking_core.plugin.fields import moment_at
 from checking_core.plugin.shared import Remembered
 from checking_plugin_splunk.checkup import Checkup
 from checking_plugin_splunk.client import SplunkClient
-from checking_plugin_splunk.fired import FiredAlerts
+from checking_plugin_splunk.fired import FiredAlerts, FiredFound
 from checking_plugin_splunk.jobs import Jobs
 from checking_plugin_splunk.language import marked
 from checking_plugin_splunk.queries import Asked, asked, eventcount, is_converted, newest
@@ -34,6 +36,7 @@ from checking_plugin_splunk.settings import AlertSource, SplunkConfig, SplunkSet
 __all__ = ["SplunkDetector"]
 
 _KEEP_SOURCES = timedelta(minutes=5)
+_KEEP_SAVED = timedelta(minutes=1)
 _BACK = timedelta(days=7)
 _MENTIONED_LAG = timedelta(minutes=1)
 
@@ -61,6 +64,7 @@ class SplunkDetector(SearchDetector):
         self._client = SplunkClient(self.settings, self.clock)
         self._jobs = Jobs(self._client, self._sleep)
         self._fired = FiredAlerts(self._client, self._jobs)
+        self._saved = Remembered(self._ask_saved, self.clock, keep=_KEEP_SAVED)
         self._indexes = Remembered(self._is_there, self.clock, keep=_KEEP_SOURCES)
         self._sources = Remembered(self._is_alive, self.clock, keep=_KEEP_SOURCES)
 
@@ -107,6 +111,10 @@ class SplunkDetector(SearchDetector):
         """See ``SearchDetector``: as SPL."""
         return converted(sigma, "checking_plugin_splunk.sigma:to_spl", index=self.settings.index)
 
+    async def rules(self) -> Sequence[Rule] | None:
+        """See ``SearchDetector``: the saved searches, where alerts are what these fired."""
+        return await self._saved.get(None) if self.settings.alert_source is AlertSource.FIRED else None
+
     async def self_check(self) -> Health:
         """See ``BaseWorker``."""
         return await Checkup(self.settings, self._client, self._jobs, self.clock()).health()
@@ -115,15 +123,35 @@ class SplunkDetector(SearchDetector):
         if request.query is not None:
             raise QueryInvalidError("fired alerts take no query; name the saved search as rule")
         found = await self._fired.results(request)
+        doubt = await self._unseen(found)
+        reason = Reason.BACKEND_PARTIAL_ANSWER if found.gaps else doubt and doubt.reason
         marks = self._marks(request)
         return SearchAnswer(
             records=[{**marks, "asked": Ask.ALERT, **one._asdict()} for one in found.results],
-            complete=not found.gaps,
-            reason=Reason.BACKEND_PARTIAL_ANSWER if found.gaps else None,
+            complete=reason is None,
+            reason=reason,
             query_sent="alerts/fired_alerts",
-            messages=found.gaps,
+            messages=(*found.gaps, *([doubt.words] if doubt else [])),
             clock_offset=found.clock_offset,
         )
+
+    async def _ask_saved(self, _: None) -> list[Rule]:
+        return await self._fired.saved_searches()
+
+    async def _unseen(self, found: FiredFound) -> _Doubt | None:
+        """Whether the account may see no saved search: its list of fired alerts is then as empty as if none had fired.
+
+        Raises:
+            DetectionError: it may see none, or this cannot be told, and there are no results.
+        """
+        try:
+            if not await self._saved.get(None):
+                raise BackendAuthFailedError("this account may see no saved search, and so no alert that one has fired")
+        except DetectionError as error:
+            if not found.results:
+                raise
+            return _Doubt(Reason(error.reason), str(error))
+        return None
 
     async def _doubt(self, request: SearchRequest, question: Asked, rows: Sequence[Mapping[str, Any]]) -> _Doubt | None:
         """What was not searched although it was meant; rows of one index tell nothing of another.

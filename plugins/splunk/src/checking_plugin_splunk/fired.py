@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from checking_core import BackendUnreachableError, SearchRequest
+from checking_core import BackendPartialAnswerError, BackendUnreachableError, Rule, SearchRequest
 from checking_core.matching.question import same_name
-from checking_core.plugin.fields import moment_at, number_at, texts_at, values_at
+from checking_core.plugin.fields import moment_at, number_at, texts_at
 from checking_plugin_splunk.client import SplunkClient
 from checking_plugin_splunk.jobs import Jobs
 from checking_plugin_splunk.messages import gaps_in, messages_in, raise_failure
@@ -16,6 +16,7 @@ __all__ = ["FIRED_ALERTS", "FiredAlerts", "FiredFound", "FiredResult"]
 
 FIRED_ALERTS = "/servicesNS/-/-/alerts/fired_alerts"
 """Those of every app and owner that the account may see."""
+_SAVED_SEARCHES = "/servicesNS/-/-/saved/searches"
 _ALL = "-"
 _PAGE = 1000
 _MOST = 50_000
@@ -38,9 +39,9 @@ class FiredFound(NamedTuple):
 
 
 class _Listed(NamedTuple):
-    """The contents of a list, or of one page of it, with how many there are in all if that is told."""
+    """The entries of a list, or of one page of it, with how many there are in all if that is told."""
 
-    contents: list[Mapping[str, Any]]
+    entries: list[Mapping[str, Any]]
     total: int | None
     gaps: tuple[str, ...]
     clock_offset: float | None
@@ -60,7 +61,8 @@ class FiredAlerts:
             DetectionError: they cannot be told.
         """
         fired = await self._fired()
-        wanted = {sid: one for one in fired.contents if _is_wanted(one, request) for sid in texts_at(one, "sid")}
+        contents = (entry["content"] for entry in fired.entries)
+        wanted = {sid: one for one in contents if _is_wanted(one, request) for sid in texts_at(one, "sid")}
         found: list[FiredResult] = []
         gaps = [*fired.gaps]
         for sid, one in wanted.items():
@@ -72,10 +74,21 @@ class FiredAlerts:
                 break
         return FiredFound(found, tuple(dict.fromkeys(gaps)), fired.clock_offset)
 
+    async def saved_searches(self) -> list[Rule]:
+        """Those that the account may see: of others it sees no alerts either.
+
+        Raises:
+            DetectionError: they cannot be told.
+        """
+        listed = await self._listed(_SAVED_SEARCHES)
+        if listed.gaps:
+            raise BackendPartialAnswerError("; ".join(listed.gaps))
+        return [rule for entry in listed.entries for rule in _rules_of(entry)]
+
     async def _fired(self) -> _Listed:
         """All that are still kept. A Splunk on which none ever fired has no list of all of them."""
         groups = await self._page(FIRED_ALERTS, 0)
-        if not groups.contents and not groups.total:
+        if not groups.entries and not groups.total:
             return groups
         return await self._listed(f"{FIRED_ALERTS}/{_ALL}")
 
@@ -85,25 +98,34 @@ class FiredAlerts:
         gaps: list[str] = []
         while len(found) < _MOST:
             page = await self._page(route, len(found))
-            found += page.contents
+            found += page.entries
             gaps += page.gaps
             lacking = None if page.total is None else page.total - len(found)
-            if page.contents and (lacking is None or lacking > 0):
+            if page.entries and (lacking is None or lacking > 0):
                 continue
             missing = (f"{lacking} of {page.total} were not handed over",) if lacking and lacking > 0 else ()
-            return page._replace(contents=found, gaps=(*gaps, *missing))
-        raise BackendUnreachableError(f"there are more than {_MOST} fired alerts")
+            return page._replace(entries=found, gaps=(*gaps, *missing))
+        raise BackendUnreachableError(f"there are more than {_MOST} in {route}")
 
     async def _page(self, route: str, offset: int) -> _Listed:
         reply = await self._client.ask("GET", route, params={"count": _PAGE, "offset": offset})
         answer = reply.json()
         said = messages_in(answer)
         raise_failure(said)
-        entries, contents = answer.get("entry"), values_at(answer, "entry.content")
-        read = [one for one in contents if isinstance(one, Mapping)]
-        if not isinstance(entries, list) or len(read) != len(entries):
-            raise BackendUnreachableError("answered 200 with something that is no list of fired alerts")
-        return _Listed(read, number_at(answer, "paging.total"), gaps_in(said), reply.clock_offset)
+        entries = answer.get("entry")
+        if not isinstance(entries, list) or not all(map(_is_entry, entries)):
+            raise BackendUnreachableError(f"answered 200 with something that is no list of {route}")
+        return _Listed(entries, number_at(answer, "paging.total"), gaps_in(said), reply.clock_offset)
+
+
+def _is_entry(entry: object) -> bool:
+    return isinstance(entry, Mapping) and isinstance(entry.get("content"), Mapping)
+
+
+def _rules_of(entry: Mapping[str, Any]) -> list[Rule]:
+    told = {name: str(entry["content"].get(name)).lower() for name in ("disabled", "is_scheduled")}
+    idle = told["disabled"] in ("1", "true") or told["is_scheduled"] in ("0", "false")
+    return [Rule(id=name, name=name, enabled=not idle) for name in texts_at(entry, "name")]
 
 
 def _is_wanted(fired: Mapping[str, Any], request: SearchRequest) -> bool:
