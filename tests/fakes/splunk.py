@@ -29,7 +29,10 @@ from starlette.routing import Route
 from .serving import Told
 from .spl import UnreadableError, rows_of
 
-__all__ = ["create_app"]
+__all__ = ["COUNTS", "create_app"]
+
+COUNTS = "_count"
+"""How the ids of jobs end that look for an index and search nothing."""
 
 Handler = Callable[[Request], Awaitable[Response]]
 _MOST_OF_A_PAGE = 50_000
@@ -117,7 +120,8 @@ class SearchHead:
             raise RefusedError(400, "FATAL", str(error)) from error
         if held.get("peer_away"):
             messages = [{"type": "FATAL", "text": "Search peer idx2 is not available."}]
-        sid = f"1795203601.{next(self._numbers)}"
+        kind = COUNTS if form["search"].lstrip(" |").startswith("eventcount") else ""
+        sid = f"1795203601.{next(self._numbers)}{kind}"
         self._jobs[sid] = Job(sorted(found, key=_moment, reverse=True), messages, held.get("polls", 0))
         return JSONResponse({"sid": sid}, 201, {"Location": f"/services/search/v2/jobs/{sid}"})
 
