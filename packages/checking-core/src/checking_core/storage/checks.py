@@ -45,7 +45,8 @@ _PLANNED = (
 """What a plan decides: these columns change when a check that was not run is opened."""
 
 
-_ONE = sa.select(detection_executions).where(_c.id == sa.bindparam("key"))
+_LISTED = sa.select(detection_executions)
+_ONE = _LISTED.where(_c.id == sa.bindparam("key"))
 _NOTED = tuple(_c[name] for name in NOTED_COLUMNS)
 
 
@@ -305,8 +306,8 @@ class Checks:
         order: CheckOrder = CheckOrder.NEWEST,
     ) -> Page:
         """A page of checks. Raises ``RejectedMessageError`` for a wrong cursor."""
-        rows, where = sa.select(detection_executions), checks_where(wanted)
-        return await page_of(self._connection, detection_executions, rows, where, sort=order, paging=paging)
+        where = checks_where(wanted)
+        return await page_of(self._connection, detection_executions, _LISTED, where, sort=order, paging=paging)
 
     async def ids(self, wanted: CheckFilter) -> Sequence[UUID]:
         """Ids of all checks that a filter selects."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from collections.abc import AsyncIterator, Coroutine, Iterator, Sequence
-from contextlib import asynccontextmanager, closing, contextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing, contextmanager
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -31,7 +31,6 @@ __all__ = [
     "open_writer",
     "store_errors",
     "with_snapshots",
-    "without_transactions",
 ]
 
 _OPTIONS: dict[str, Any] = {
@@ -60,9 +59,10 @@ def open_writer(url: str) -> AsyncEngine:
 
 
 def open_reader(url: str) -> AsyncEngine:
-    """The engine for reads: its own connections on SQLite, refused any write."""
+    """The engine for reads, each statement for itself: its own connections on SQLite, refused any write."""
     if not is_sqlite(url):
-        return _postgres(url, server_settings={"default_transaction_read_only": "on"})
+        options = {"server_settings": {"default_transaction_read_only": "on"}}
+        return _postgres(url, isolation_level="AUTOCOMMIT", connect_args=options)
     return _sqlite(url, begin="BEGIN", pragmas=(*_PRAGMAS, "query_only=ON"), pool_size=4)
 
 
@@ -73,13 +73,8 @@ def with_snapshots(reader: AsyncEngine) -> AsyncEngine:
     return reader.execution_options(postgresql_readonly=True, isolation_level="REPEATABLE READ")
 
 
-def without_transactions(reader: AsyncEngine) -> AsyncEngine:
-    """The same with a snapshot for each statement; on SQLite, where a transaction costs nothing, the same."""
-    return reader if reader.dialect.name == "sqlite" else reader.execution_options(isolation_level="AUTOCOMMIT")
-
-
-def _postgres(url: str, **connect: Any) -> AsyncEngine:
-    engine = create_async_engine(url, pool_size=10, max_overflow=0, pool_timeout=10, connect_args=connect, **_OPTIONS)
+def _postgres(url: str, **options: Any) -> AsyncEngine:
+    engine = create_async_engine(url, pool_size=10, max_overflow=0, pool_timeout=10, **options, **_OPTIONS)
     sa.event.listen(engine.sync_engine, "do_connect", _connect_to_postgres)
     sa.event.listen(engine.sync_engine, "checkin", _note_use)
     gone = (OSError, engine.dialect.loaded_dbapi.Error)
@@ -146,17 +141,18 @@ def _sqlite(url: str, *, begin: str, pragmas: Sequence[str], **pool: Any) -> Asy
     return engine.execution_options(schema_translate_map={SCHEMA: None})
 
 
-@asynccontextmanager
-async def connected(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
-    """A connection for the block.
+def connected(engine: AsyncEngine) -> AbstractAsyncContextManager[AsyncConnection]:
+    """A connection for the block."""
+    return _connected_to_the_end(engine) if engine.dialect.name == "sqlite" else engine.connect()
 
-    On SQLite it is opened and closed to the end even for a caller who is cancelled meanwhile: one that is cut off there
-    leaves a thread behind, which reports to an event loop that may be closed by then.
+
+@asynccontextmanager
+async def _connected_to_the_end(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
+    """One that is opened and closed to the end even for a caller who is cancelled meanwhile.
+
+    One of SQLite that is cut off there leaves a thread behind, which reports to an event loop that may be closed by
+    then.
     """
-    if engine.dialect.name != "sqlite":
-        async with engine.connect() as connection:
-            yield connection
-        return
     connection = engine.connect()
     try:
         await _to_the_end(connection.start())

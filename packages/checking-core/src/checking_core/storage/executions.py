@@ -112,8 +112,8 @@ class Executions:
         order: ExecutionOrder = ExecutionOrder.NEWEST,
     ) -> Page:
         """A page of executions without the bulky columns. Raises ``RejectedMessageError`` for a wrong cursor."""
-        rows, where = sa.select(*_SLIM), executions_where(wanted)
-        return await page_of(self._connection, execution_results, rows, where, sort=order, paging=paging)
+        where = executions_where(wanted)
+        return await page_of(self._connection, execution_results, _LISTED, where, sort=order, paging=paging)
 
     async def of_operation(self, operation_id: UUID) -> Sequence[sa.RowMapping]:
         """Every execution of an operation in the order they started, without the bulky columns."""
@@ -144,6 +144,7 @@ _SAME_NAME = tuple(
     field for field in ExecutionFacts.__struct_fields__ if field in execution_results.c and field != "agent"
 )
 _SLIM = tuple(column for column in execution_results.c if column.name not in ("raw_message", "result_data"))
+_LISTED = sa.select(*_SLIM)
 _ONE = sa.select(*_SLIM, execution_results.c.result_data).where(execution_results.c.id == sa.bindparam("key"))
 """Built once: to build it anew takes longer than to ask it."""
 _OF_MESSAGE = ("raw_message", "reported_at")

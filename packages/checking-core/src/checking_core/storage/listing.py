@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -33,15 +33,22 @@ FIRST_PAGE = Paging()
 class Page(msgspec.Struct, frozen=True, kw_only=True):
     """Rows and how many the filters select; ``total_is_minimum`` when there are more than were counted.
 
-    ``next`` is the cursor of the page behind this one, if there is one.
+    Each row has a value for each of the ``names``, in their order, and may have more behind them. ``next`` is the
+    cursor of the page behind this one, if there is one.
     """
 
-    items: Sequence[sa.RowMapping]
+    names: Sequence[str]
+    rows: Sequence[Sequence[Any]]
     total: int
     total_is_minimum: bool
     page: int
     size: int
     next: str | None
+
+    @property
+    def items(self) -> list[Mapping[str, Any]]:
+        """The rows by the names of their columns."""
+        return [dict(zip(self.names, row, strict=False)) for row in self.rows]
 
 
 async def page_of(
@@ -67,23 +74,28 @@ async def page_of(
         RejectedMessageError: the cursor is none of this order.
     """
     counted = sa.select(sa.literal(1)).select_from(table).where(*where).limit(COUNTED + 1).subquery()
-    total = (await connection.execute(sa.select(sa.func.count()).select_from(counted))).scalar_one()
+    count = sa.select(sa.func.count()).select_from(counted)
     down, column = sort.startswith("-"), table.c[sort.removeprefix("-")]
-    query = rows.where(*where).order_by(*(key.desc() if down else key for key in (column, table.c.id)))
+    order = [key.desc() if down else key for key in (column, table.c.id)]
+    query = rows.add_columns(count.scalar_subquery()).where(*where).order_by(*order).limit(paging.size + 1)
     if paging.after is not None:
         last, here = sa.tuple_(*_read(paging.after, sort, column)), sa.tuple_(column, table.c.id)
         query = query.where(here < last if down else here > last)
     else:
         query = query.offset((paging.page - 1) * paging.size)
-    found = (await connection.execute(query.limit(paging.size + 1))).mappings().all()
-    items = found[: paging.size]
+    result = await connection.execute(query)
+    (*names, _), found = map(str, result.keys()), result.all()
+    total = found[0][-1] if found else (await connection.execute(count)).scalar_one()
+    told = found[: paging.size]
+    more = len(found) > paging.size
     return Page(
-        items=items,
+        names=names,
+        rows=told,
         total=min(total, COUNTED),
         total_is_minimum=total > COUNTED,
         page=paging.page,
         size=paging.size,
-        next=_cursor(sort, items[-1][column.name], items[-1]["id"]) if len(found) > paging.size else None,
+        next=_cursor(sort, *(told[-1][names.index(key)] for key in (column.name, "id"))) if more else None,
     )
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, contextmanager
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from time import monotonic
@@ -31,7 +31,6 @@ from checking_core.storage.engine import (
     open_writer,
     store_errors,
     with_snapshots,
-    without_transactions,
 )
 from checking_core.storage.executions import Executions
 from checking_core.storage.idempotency import IdempotencyKeys
@@ -119,8 +118,8 @@ class Store:
         self.embedded = is_sqlite(url)
         self._clock = clock
         self._writer = open_writer(url)
-        reader = open_reader(url)
-        self._reader, self._glancer = with_snapshots(reader), without_transactions(reader)
+        self._glancer = open_reader(url)
+        self._reader = with_snapshots(self._glancer)
         self._one_writer = asyncio.Lock() if self.embedded else None
         self._told: tuple[datetime, float] | None = None
         self._watchers: list[Callable[[Sequence[Notice]], None]] = []
@@ -154,27 +153,22 @@ class Store:
         for watcher in self._watchers if changes else ():
             watcher(changes)
 
-    @asynccontextmanager
-    async def read(self) -> AsyncIterator[UnitOfWork]:
+    def read(self) -> AbstractAsyncContextManager[UnitOfWork]:
         """One snapshot, read only. Raises as ``begin``.
 
         Its ``now`` is the database's as well, but may be told by our own clock since it was asked last.
         """
-        async with self._reading(self._reader) as uow:
-            yield uow
+        return self._reading(self._reader)
 
-    @asynccontextmanager
-    async def glance(self) -> AsyncIterator[UnitOfWork]:
+    def glance(self) -> AbstractAsyncContextManager[UnitOfWork]:
         """Read only, each statement for itself: for what one of them answers. Raises as ``begin``."""
-        async with self._reading(self._glancer) as uow:
-            yield uow
+        return self._reading(self._glancer)
 
     @asynccontextmanager
     async def _reading(self, engine: AsyncEngine) -> AsyncIterator[UnitOfWork]:
-        async with AsyncExitStack() as stack:
-            stack.enter_context(store_errors())
-            connection = await stack.enter_async_context(connected(engine))
-            yield UnitOfWork(connection, self._recently() or await self._now(connection))
+        with store_errors():
+            async with connected(engine) as connection:
+                yield UnitOfWork(connection, self._recently() or await self._now(connection))
 
     async def ring(self) -> None:
         """Tell other processes on this database that checks may be due. Raises ``StoreUnavailableError``."""

@@ -27,7 +27,7 @@ from checking_server.api.problems import problems
 __all__ = ["router"]
 
 
-class ApiKey(msgspec.Struct, frozen=True, kw_only=True):
+class ApiKey(msgspec.Struct, frozen=True):
     """A key, by the ``prefix`` that its text begins with; without ``scopes`` it may use all that its role allows."""
 
     id: UUID
@@ -47,7 +47,7 @@ class ApiKeys(Listing, frozen=True, kw_only=True):
     items: list[ApiKey]
 
 
-class NewApiKey(ApiKey, frozen=True, kw_only=True):
+class NewApiKey(ApiKey, frozen=True):
     """A key that was made just now; its text, ``key``, is told this once."""
 
     key: str
@@ -70,7 +70,7 @@ class Token(msgspec.Struct, frozen=True, kw_only=True):
     expires_in: int
 
 
-class AuditEntry(msgspec.Struct, frozen=True, kw_only=True):
+class AuditEntry(msgspec.Struct, frozen=True):
     """One change: who, from where, what kind, of which thing, and what of it was and is."""
 
     id: UUID

@@ -35,7 +35,7 @@ from checking_server.api import (
 )
 from checking_server.api.checkup import Checkup
 from checking_server.api.docs_page import STYLE_HASH, DocsPage
-from checking_server.api.guards import LOOPBACK_NAMES, Guard, Pace, admitted, author_of, named
+from checking_server.api.guards import LOOPBACK_NAMES, Guard, Pace, admitted, author_of, both, named
 from checking_server.api.listing import paging
 from checking_server.api.middleware import RequestTrace
 from checking_server.api.once import Once
@@ -107,9 +107,9 @@ def create_app(
     store, streams, keyring = parts.engine.store, parts.streams, parts.keyring
     pace = _pace(settings.requests_per_minute)
     once = Once(store)
-    guards = [admitted(keyring, pace)] if keyring else [named(names, settings.origins), admitted(None, pace)]
+    guard = admitted(keyring, pace) if keyring else both(named(names, settings.origins), admitted(None, pace))
     app = Litestar(
-        [_version_1(_things(parts), guards)],
+        [_version_1(_things(parts), [guard])],
         before_request=once.claim,
         middleware=[once],
         exception_handlers={Exception: problem_response},

@@ -29,7 +29,7 @@ __all__ = ["router"]
 _NOT_FOUND = "there is no dead letter with this id"
 
 
-class ListedDeadLetter(msgspec.Struct, frozen=True, kw_only=True):
+class ListedDeadLetter(msgspec.Struct, frozen=True):
     """A message that could not be accepted: from which queue, and why. ``origin`` is where it was told, if known."""
 
     id: UUID
@@ -41,7 +41,7 @@ class ListedDeadLetter(msgspec.Struct, frozen=True, kw_only=True):
     created_at: datetime
 
 
-class DeadLetter(ListedDeadLetter, frozen=True, kw_only=True):
+class DeadLetter(ListedDeadLetter, frozen=True):
     """A dead letter with its ``body`` as text, what is none of it escaped, and in ``body_base64`` byte for byte."""
 
     body: str

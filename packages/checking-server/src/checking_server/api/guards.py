@@ -31,6 +31,7 @@ __all__ = [
     "Pace",
     "admitted",
     "author_of",
+    "both",
     "needed_role",
     "needs",
     "principal_of",
@@ -90,6 +91,16 @@ def named(names: Collection[str], origins: Collection[str] = ()) -> Guard:
         writes = connection.scope.get("method") not in _READS
         if writes and (strange or (elsewhere and origin not in origins)):
             raise PermissionDeniedException("a page of another origin writes nothing here; see CHECKING_API_ORIGINS")
+
+    return guard
+
+
+def both(first: Guard, second: Guard) -> Guard:
+    """Two as one: for each guard of a route the framework makes a copy of its handler."""
+
+    async def guard(connection: Connection, handler: BaseRouteHandler) -> None:
+        await first(connection, handler)
+        await second(connection, handler)
 
     return guard
 

@@ -11,7 +11,6 @@ from typing import Any
 from uuid import uuid4
 
 import structlog
-from litestar.datastructures import MutableScopeHeaders
 from litestar.enums import ScopeType
 from litestar.exceptions import HTTPException
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
@@ -41,7 +40,7 @@ class RequestTrace:
 
     def __init__(self, app: ASGIApp, *, headers: Mapping[str, str], body_seconds: float, metrics: Metrics) -> None:
         self._app = app
-        self._headers = dict(headers)
+        self._headers = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
         self._body_seconds = body_seconds
         self._metrics = metrics
 
@@ -58,11 +57,9 @@ class RequestTrace:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                headers = MutableScopeHeaders.from_message(message)
-                headers["x-request-id"] = request_id
-                headers["x-process-time-ms"] = f"{_since(began):.1f}"
-                for name, value in self._headers.items():
-                    headers.setdefault(name, value)
+                told = [*message["headers"], (b"x-request-id", request_id.encode()), _time_taken(began)]
+                names = {name for name, _ in told}
+                message["headers"] = [*told, *(header for header in self._headers if header[0] not in names)]
             await send(message)
 
         with bound_contextvars(request_id=request_id):
@@ -84,6 +81,10 @@ def _request_id(scope: Scope) -> str:
     """The caller's own id, if it can be put into logs and headers as it is; else a new one."""
     given = next((value for name, value in scope["headers"] if name == b"x-request-id"), b"").decode("latin-1")
     return given if _SANE.fullmatch(given) else uuid4().hex
+
+
+def _time_taken(began: float) -> tuple[bytes, bytes]:
+    return b"x-process-time-ms", b"%.1f" % _since(began)
 
 
 def _route(scope: Scope) -> str:

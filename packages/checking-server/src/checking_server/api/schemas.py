@@ -50,7 +50,7 @@ __all__ = [
 ]
 
 
-class Operation(msgspec.Struct, frozen=True, kw_only=True):
+class Operation(msgspec.Struct, frozen=True):
     """One adversary-emulation run.
 
     ``id`` is this store's key, ``operation_id`` the red-team tool's own; where that is no UUID, one is derived from
@@ -76,7 +76,7 @@ class Operations(Listing, frozen=True, kw_only=True):
     items: list[Operation]
 
 
-class ListedExecution(msgspec.Struct, frozen=True, kw_only=True):
+class ListedExecution(msgspec.Struct, frozen=True):
     """One procedure, performed once on one host by one agent.
 
     ``revision`` counts the different results that its link has told. ``clock`` is whose time ``started_at`` and
@@ -115,13 +115,13 @@ class ListedExecution(msgspec.Struct, frozen=True, kw_only=True):
     created_at: datetime
 
 
-class Execution(ListedExecution, frozen=True, kw_only=True):
+class Execution(ListedExecution, frozen=True):
     """An execution with its output."""
 
     result_data: Any
 
 
-class ExecutionWithOperation(Execution, frozen=True, kw_only=True):
+class ExecutionWithOperation(Execution, frozen=True):
     """An execution and the operation it is part of."""
 
     operation: Operation
@@ -133,7 +133,7 @@ class Executions(Listing, frozen=True, kw_only=True):
     items: list[ListedExecution]
 
 
-class Check(msgspec.Struct, frozen=True, kw_only=True):
+class Check(msgspec.Struct, frozen=True):
     """One expectation of one execution on one backend (a detection execution).
 
     ``look`` is the number of the present or last look, ``available_at`` when that was due; at the ``deadline`` it stops
@@ -170,7 +170,7 @@ class Checks(Listing, frozen=True, kw_only=True):
     items: list[Check]
 
 
-class ListedResult(msgspec.Struct, frozen=True, kw_only=True):
+class ListedResult(msgspec.Struct, frozen=True):
     """One verdict of a check: the five answers, the headline and its reason, the flags, the times, the evidence."""
 
     id: UUID
@@ -214,7 +214,7 @@ class ListedResult(msgspec.Struct, frozen=True, kw_only=True):
     created_at: datetime
 
 
-class Result(ListedResult, frozen=True, kw_only=True):
+class Result(ListedResult, frozen=True):
     """A verdict with what the backend answered, cut where it was too long to keep."""
 
     raw_response: Any

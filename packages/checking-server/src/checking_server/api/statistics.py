@@ -50,7 +50,7 @@ class TechniquesStatistics(msgspec.Struct, frozen=True, kw_only=True):
     items: list[TechniqueStatistics]
 
 
-class OperationStatistics(msgspec.Struct, frozen=True, kw_only=True):
+class OperationStatistics(msgspec.Struct, frozen=True):
     """One operation and its counts."""
 
     operation_id: UUID
@@ -102,11 +102,14 @@ async def operation_statistics(store: NamedDependency[Store], paging: NamedDepen
     """Operations with their counts, newest first."""
     async with store.read() as uow:
         page = await uow.operations.list(paging)
-        ids = [row["operation_id"] for row in page.items]
+        operations = page.items
+        ids = [row["operation_id"] for row in operations]
         executions, outcomes = await uow.statistics.executions(ids), await uow.statistics.outcomes(ids)
     counts = [Counts.of(executions.get(key, 0), outcomes.get(key, {})) for key in ids]
-    rows = [{**row, "counts": count} for row, count in zip(page.items, counts, strict=True)]
-    return listing(msgspec.structs.replace(page, items=rows), OperationsStatistics)
+    rows = [(row["operation_id"], row["name"], count) for row, count in zip(operations, counts, strict=True)]
+    return listing(
+        msgspec.structs.replace(page, names=OperationStatistics.__struct_fields__, rows=rows), OperationsStatistics
+    )
 
 
 async def summary_of(store: Store, kept: Kept, wanted: ResultFilter) -> ResultSummary:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import socket
 from collections.abc import Collection, Iterator
 from contextlib import ExitStack, contextmanager
@@ -15,6 +14,7 @@ from cyclopts import Parameter
 from cyclopts.validators import Number
 
 from checking_core import log
+from checking_core.collecting import collect_seldom
 from checking_core.errors import ConfigurationError
 from checking_core.plugin.host import PluginHost
 from checking_core.storage import Store
@@ -103,7 +103,7 @@ def _flow_of_its_own(settings: Settings, roles: Collection[Role]) -> Iterator[No
 async def _work(engine: Engine, roles: Collection[Role], *, drain: float) -> None:
     """Run without an API."""
     stop = asyncio.Event()
-    gc.freeze()  # what is loaded by now stays: no collection has to look at it again
+    collect_seldom()
     with stopped_by_signals(stop.set, within=drain + _GRACE):
         async with engine.running():
             print(f"checking runs {', '.join(sorted(roles))}", flush=True)
@@ -155,7 +155,7 @@ async def _serve(
             on_stop=parts.streams.close,
             proxies=settings.api.proxies,
         )
-        gc.freeze()  # what is loaded by now stays: no collection has to look at it again
+        collect_seldom()
         with stopped_by_signals(server.stop, within=drain + _GRACE):
             async with engine.running(), app.lifespan():
                 await server.serve([listener])

@@ -52,7 +52,8 @@ async def overview(store: Store, *, size: int = 50) -> OperationsReport:
     """The newest operations with their counts, at most ``size``. Raises ``StoreUnavailableError``."""
     async with store.read() as uow:
         page = await uow.operations.list(Paging(size=size))
-        ids = [row["operation_id"] for row in page.items]
+        operations = page.items
+        ids = [row["operation_id"] for row in operations]
         executions = await uow.statistics.executions(ids)
         outcomes = await uow.statistics.outcomes(ids)
         now = uow.now
@@ -60,7 +61,7 @@ async def overview(store: Store, *, size: int = 50) -> OperationsReport:
         OperationLine(
             operation=reported_operation(row), counts=Counts.of(executions.get(key, 0), outcomes.get(key, {}))
         )
-        for key, row in zip(ids, page.items, strict=True)
+        for key, row in zip(ids, operations, strict=True)
     )
     return OperationsReport(
         generated_at=now, total=page.total, total_is_minimum=page.total_is_minimum, operations=lines
