@@ -61,6 +61,16 @@ async def test_none_is_kept_as_new_for_more_than_ten_seconds() -> None:
     assert ask.asked == 2
 
 
+async def test_who_has_less_patience_than_it_cost_gets_the_older_one() -> None:
+    kept, ask = kept_of(0.01)
+    await kept.get("all", ask, patience=0.005)
+    ask.now += 5
+    ask.free.clear()
+    assert await kept.get("all", ask, patience=0.005) == 1
+    ask.free.set()
+    assert await kept.get("all", ask) == 2
+
+
 async def test_an_older_one_that_is_dear_is_given_at_once_while_a_new_one_is_fetched() -> None:
     kept, ask = kept_of(0.2)
     await kept.get("all", ask)

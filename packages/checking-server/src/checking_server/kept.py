@@ -18,8 +18,8 @@ T = TypeVar("T")
 
 _TIMES_ITS_COST = 20.0
 _FRESH_AT_MOST = 10.0
-_DEAR = 0.2
-"""Seconds that nobody waits for more than once."""
+_PATIENCE = 0.2
+"""Seconds; what takes longer is not waited for more than once."""
 _GIVEN_AT_MOST = 60.0
 _MOST = 200
 
@@ -40,12 +40,13 @@ class Kept:
         self._answers: OrderedDict[Hashable, _Answer] = OrderedDict()
         self._asking: dict[Hashable, asyncio.Task[_Answer]] = {}
 
-    async def get(self, question: Hashable, ask: Callable[[], Awaitable[T]]) -> T:
+    async def get(self, question: Hashable, ask: Callable[[], Awaitable[T]], *, patience: float = _PATIENCE) -> T:
         """The answer, kept or new.
 
         Args:
             question: equal ones have the same answer.
             ask: fetches it.
+            patience: seconds; an answer that took as long the last time is dear to whoever asks.
 
         Raises:
             CheckingError: what ``ask`` raises, while there is no answer to give.
@@ -53,7 +54,7 @@ class Kept:
         known = self._answers.get(question)
         if known is None or self._clock() >= known.fresh_until:
             task = self._asking.get(question) or self._start(question, ask)
-            if known is None or not known.dear or self._clock() >= known.asked_at + _GIVEN_AT_MOST:
+            if known is None or known.cost < patience or self._clock() >= known.asked_at + _GIVEN_AT_MOST:
                 known = await asyncio.shield(task)
         answer: T = known.value
         return answer
@@ -77,7 +78,7 @@ class Kept:
         now = self._clock()
         cost = now - asked_at
         kept_for = min(_TIMES_ITS_COST * cost, _FRESH_AT_MOST)
-        answer = self._answers[question] = _Answer(value, asked_at, now + kept_for, cost >= _DEAR)
+        answer = self._answers[question] = _Answer(value, asked_at, now + kept_for, cost)
         self._answers.move_to_end(question)
         if len(self._answers) > _MOST:
             self._answers.popitem(last=False)
@@ -93,4 +94,4 @@ class _Answer(NamedTuple):
     value: Any
     asked_at: float
     fresh_until: float
-    dear: bool
+    cost: float

@@ -74,7 +74,7 @@ class Audit:
             "after": _plain(after),
             "created_at": self._now,
         }
-        await self._connection.execute(sa.insert(audit_log), row)
+        await self._connection.execute(_APPEND, row)
 
     async def list(self, paging: Paging = FIRST_PAGE, wanted: AuditFilter = ANY_ENTRY) -> Page:
         """A page of entries, newest first."""
@@ -90,6 +90,9 @@ class Audit:
         where = [tests[name](value) for name, value in asked if value is not None]
         rows = sa.select(audit_log)
         return await page_of(self._connection, audit_log, rows, where, sort="-created_at", paging=paging)
+
+
+_APPEND = sa.insert(audit_log)
 
 
 def _plain(told: Row | None) -> dict[str, Any] | None:

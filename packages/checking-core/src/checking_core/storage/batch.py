@@ -108,10 +108,16 @@ def among(
 ) -> sa.ColumnElement[bool]:
     """The same of values of any kind."""
     if connection.dialect.name == "postgresql":
-        return column == sa.any_(sa.literal(list(values), postgresql.ARRAY(column.type)))
+        return column == sa.any_(sa.literal(list(values), _array_of(column.type)))
     told = [value.hex if isinstance(value, UUID) else value for value in values]
     each = sa.func.json_each(json.encode(told).decode()).table_valued("value")
     return column.in_(sa.select(sa.cast(each.c.value, sa.Text)))
+
+
+@cache
+def _array_of(kind: sa.types.TypeEngine[Any]) -> postgresql.ARRAY[Any]:
+    """Made once: an engine derives a key for its cache of statements from each type it has not met."""
+    return postgresql.ARRAY(kind)
 
 
 class _Rows(sa.types.TypeDecorator[Sequence[Row]]):

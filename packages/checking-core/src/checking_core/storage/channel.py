@@ -27,11 +27,14 @@ LONGEST = 7_900
 _PAUSES = (0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 """Seconds between two tries to listen again; the last one stays."""
 
+_PAYLOADS = sa.bindparam("payloads", type_=postgresql.ARRAY(sa.Text))
+_NOTIFY = sa.select(sa.func.pg_notify(sa.bindparam("channel"), sa.func.unnest(_PAYLOADS).column_valued("payload")))
+"""Built once: to build it anew takes longer than to send it."""
+
 
 async def send(connection: AsyncConnection, channel: str, payloads: Sequence[str]) -> None:
     """Tell whoever listens, in this order, once the transaction is committed; the same text twice is told once."""
-    texts = sa.func.unnest(sa.literal(payloads, postgresql.ARRAY(sa.Text))).column_valued("payload")
-    await connection.execute(sa.select(sa.func.pg_notify(channel, texts)))
+    await connection.execute(_NOTIFY, {"channel": channel, "payloads": payloads})
 
 
 @asynccontextmanager

@@ -78,10 +78,10 @@ class Operations:
         """The same, held until the transaction ends: nothing can be added to it meanwhile."""
         return (await self._connection.execute(_ONE.with_for_update(), {"key": key})).mappings().one_or_none()
 
-    async def add(self, **columns: Any) -> UUID | None:
-        """Store an operation that no message told of: its id, or ``None`` if there is one of this ``operation_id``."""
+    async def add(self, **columns: Any) -> sa.RowMapping | None:
+        """Store an operation that no message told of: its row, or ``None`` if there is one of this ``operation_id``."""
         row = {"id": uuid7(), "state_at": self._now, **columns, "created_at": self._now, "updated_at": self._now}
-        added = (await insert_rows(self._connection, operations, [row], _or_nothing)).scalar_one_or_none()
+        added = (await insert_rows(self._connection, operations, [row], _or_nothing)).mappings().one_or_none()
         if added is not None:
             self._notes.operation(columns["operation_id"], columns["state"])
         return added
@@ -119,7 +119,7 @@ class Operations:
 
 
 def _or_nothing(statement: Insert) -> sa.Executable:
-    return statement.on_conflict_do_nothing().returning(operations.c.id)
+    return statement.on_conflict_do_nothing().returning(operations)
 
 
 def _or_complete(statement: Insert) -> sa.Executable:

@@ -45,6 +45,8 @@ __all__ = ["Store", "UnitOfWork"]
 _TOLD_FOR = 10.0
 """Seconds for which our own clock, which may be slowed down or hurried, goes on from the database's."""
 
+_NOW = sa.select(sa.func.clock_timestamp())
+
 
 class UnitOfWork:
     """The repositories on one transaction, and the store's time as of its beginning."""
@@ -231,7 +233,7 @@ class Store:
             return self._clock()
         if self.embedded:
             return datetime.now(UTC)  # SQLite's clock is this machine's, to the millisecond only
-        found: datetime = (await connection.execute(sa.select(sa.func.clock_timestamp()))).scalar_one()
+        found: datetime = (await connection.execute(_NOW)).scalar_one()
         self._told = (found, monotonic())
         return found
 

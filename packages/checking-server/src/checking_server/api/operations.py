@@ -78,8 +78,7 @@ async def create_operation(
         "attack_version": data.attack_version,
         "metadata": data.metadata,
     }
-    key = await add_operation(store, author, about)
-    return msgspec.convert(columns(await found_operation(store, key)), Operation)
+    return msgspec.convert(columns(await add_operation(store, author, about)), Operation)
 
 
 @put("/{key:str}", opt=needs(AccessRole.ADMIN), responses=problems(HTTPStatus.NOT_FOUND))

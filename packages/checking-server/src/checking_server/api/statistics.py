@@ -129,15 +129,15 @@ async def summary_of(store: Store, kept: Kept, wanted: ResultFilter) -> ResultSu
 
 
 async def counted(
-    store: Store, kept: Kept, question: Hashable, count: Callable[[UnitOfWork], Awaitable[T]]
+    store: Store, kept: Kept, question: Hashable, count: Callable[[UnitOfWork], Awaitable[T]], **how: float
 ) -> tuple[datetime, T]:
-    """What a question counts, and when it was counted."""
+    """What a question counts, and when it was counted; for ``how`` see ``Kept.get``."""
 
     async def ask() -> tuple[datetime, T]:
         async with store.glance() as uow:
             return uow.now, await count(uow)
 
-    return await kept.get(question, ask)
+    return await kept.get(question, ask, **how)
 
 
 def _key(wanted: msgspec.Struct) -> bytes:

@@ -14,22 +14,22 @@ from checking_server.flow.rows import Row
 __all__ = ["add_operation", "correct_execution", "correct_max_retries", "correct_note", "correct_operation"]
 
 
-async def add_operation(store: Store, author: Author, columns: Mapping[str, Any]) -> UUID:
+async def add_operation(store: Store, author: Author, columns: Mapping[str, Any]) -> Row:
     """Store an operation before anything of it has run.
 
     Returns:
-        Its row id.
+        Its row.
 
     Raises:
         ConflictError: there is one of this ``operation_id``.
         StoreUnavailableError: nothing was stored.
     """
     async with store.begin() as uow:
-        key = await uow.operations.add(**columns)
-        if key is None:
+        row = await uow.operations.add(**columns)
+        if row is None:
             raise ConflictError(f"there is an operation with the operation_id {columns['operation_id']} already")
-        await uow.audit.note(author, "operation.create", key, after=columns)
-    return key
+        await uow.audit.note(author, "operation.create", row["id"], after=columns)
+    return row
 
 
 async def correct_operation(store: Store, key: UUID, author: Author, columns: Mapping[str, Any]) -> None:
