@@ -1,9 +1,9 @@
 """Message in to result stored over RabbitMQ and PostgreSQL, server and worker as processes of their own.
 
-    python benchmarks/e2e.py [--messages 10000] [--runs 3]
+    python benchmarks/e2e.py [--messages 10000] [--runs 3] [--stored 0]
 
-The mock plugin answers, jitter 0. Printed: rate, CPU seconds per 1,000 messages by process, peak memory, stored, lost,
-doubled, and the cores that others used meanwhile.
+The mock plugin answers, jitter 0; with ``--stored 1000000`` so many results are there before. Printed: rate, CPU
+seconds per 1,000 messages by process, peak memory, stored, lost, doubled, and the cores that others used meanwhile.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from checking_core.transport.topology import Topology
 CONFIG = {"query": "index=security", "mock": {"answer": "matched"}}
 
 
-async def run_once(messages: int, on: Servers) -> dict[str, float]:
-    """One run on an empty database and empty queues."""
+async def run_once(messages: int, on: Servers, *, stored: int) -> dict[str, float]:
+    """One run on a database with so many results, and empty queues."""
     bodies = [link_result(number, "mock", CONFIG) for number in range(messages)]
-    async with running_system(on) as system, sender(system.broker) as transport:
+    async with running_system(on, stored=stored) as system, sender(system.broker) as transport:
         around = Surroundings(system.processes)
         begin = time.perf_counter()
         sending = asyncio.create_task(send(transport, Topology().execution_result_key, bodies))
@@ -42,11 +42,11 @@ async def run_once(messages: int, on: Servers) -> dict[str, float]:
 
 def main() -> None:
     """Print each run and the medians."""
-    chosen = options(__doc__, messages=10_000, runs=3).parse_args()
+    chosen = options(__doc__, messages=10_000, runs=3, stored=0).parse_args()
     runs = []
     with servers() as on:
         for number in range(chosen.runs):
-            runs.append(asyncio.run(run_once(chosen.messages, on)))
+            runs.append(asyncio.run(run_once(chosen.messages, on, stored=chosen.stored)))
             tell(f"run {number + 1}", runs[-1])
     tell("median", medians(runs))
 

@@ -12,6 +12,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
+from datetime import datetime
 from typing import NamedTuple
 
 import asyncpg  # type: ignore[import-untyped]
@@ -21,12 +22,13 @@ from checking_core.transport.base import Message, Outgoing, Transport
 from checking_core.transport.factory import create_transport
 from checking_core.transport.topology import Topology
 from rig.processes import Process, started
+from rig.stored import fill
 
 __all__ = ["Servers", "System", "running_system", "send", "sender", "servers"]
 
 _BATCH = 500
 _DISTINCT = {"execution_results": "link_id", "detection_executions": "id", "detection_results": "task_id"}
-_EVERYTHING = "SELECT count(*), count(DISTINCT {key}) FROM checking_engine.{table}"
+_EVERYTHING = "SELECT count(*), count(DISTINCT {key}) FROM checking_engine.{table} WHERE created_at >= $1"
 
 
 class Servers(NamedTuple):
@@ -40,16 +42,18 @@ class System(NamedTuple):
     """A running system.
 
     ``connection`` watches its database; what that costs there is no part of the figures of ``processes``: server,
-    worker, postgresql and broker, in this order.
+    worker, postgresql and broker, in this order. What was stored before it ``began`` is not counted.
     """
 
     broker: str
     processes: list[Process]
     connection: asyncpg.Connection
+    began: datetime
 
     async def stored(self) -> int:
         """Results so far."""
-        count: int = await self.connection.fetchval("SELECT count(*) FROM checking_engine.detection_results")
+        query = "SELECT count(*) FROM checking_engine.detection_results WHERE created_at >= $1"
+        count: int = await self.connection.fetchval(query, self.began)
         return count
 
     async def until_stored(self, messages: int, *, patience: float = 60.0) -> float:
@@ -74,7 +78,9 @@ class System(NamedTuple):
 
     async def lost_and_doubled(self, messages: int) -> tuple[int, int]:
         """Of so many messages, those that are not in every table, and rows beyond one each."""
-        rows = [await self.connection.fetchrow(_EVERYTHING.format(key=k, table=t)) for t, k in _DISTINCT.items()]
+        rows = [
+            await self.connection.fetchrow(_EVERYTHING.format(key=k, table=t), self.began) for t, k in _DISTINCT.items()
+        ]
         return messages - min(distinct for _, distinct in rows), max(total - distinct for total, distinct in rows)
 
 
@@ -88,8 +94,8 @@ def servers() -> Iterator[Servers]:
 
 
 @contextlib.asynccontextmanager
-async def running_system(on: Servers) -> AsyncIterator[System]:
-    """Server and worker with the mock plugin, jitter 0, on an empty database and empty queues."""
+async def running_system(on: Servers, *, stored: int = 0) -> AsyncIterator[System]:
+    """Server and worker with the mock plugin, jitter 0, on a database with so many results, and empty queues."""
     with fresh_database(on.postgres.url) as database, tempfile.TemporaryDirectory() as folder:
         environment = {
             **os.environ,
@@ -104,6 +110,8 @@ async def running_system(on: Servers) -> AsyncIterator[System]:
         }
         _set_up(environment, folder)
         connection = await asyncpg.connect(database.replace("+asyncpg", ""))
+        await fill(connection, 0, stored)
+        began = await connection.fetchval("SELECT now()")
         serve = started("checking", "serve", environment=environment, ready="serves on")
         work = started("checking-worker", "run", environment=environment, ready="serves")
         try:
@@ -115,7 +123,7 @@ async def running_system(on: Servers) -> AsyncIterator[System]:
                     Process("postgresql", on.postgres.pid, apart=[watcher]),
                     Process("broker", on.broker.pid),
                 ]
-                yield System(on.broker.url, processes, connection)
+                yield System(on.broker.url, processes, connection, began)
         finally:
             await connection.close()
 
