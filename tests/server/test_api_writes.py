@@ -138,6 +138,21 @@ async def test_an_open_check_is_cancelled_and_a_late_answer_changes_nothing(
     assert await logged(client) == [("check.cancel", check["id"])]
 
 
+async def test_a_verdict_stands_when_asking_again_is_cancelled(
+    client: httpx.AsyncClient, stations: Stations, task: Any
+) -> None:
+    missed = await judged(client, stations, task, NO_ALERT)
+    check = f"{CHECKS}/{task.detection_execution_id}"
+    decided = (
+        await client.post(f"{RESULTS}/{missed['id']}/override", json={"outcome": "alerted", "note": "seen in the SOC"})
+    ).json()
+    await client.post(f"{check}/retry")
+    closed = (await client.post(f"{check}/cancel")).json()
+    assert (closed["status"], closed["outcome"]) == ("completed", "alerted")
+    history = (await client.get(f"{RESULTS}/by-execution/{task.detection_execution_id}")).json()["items"]
+    assert [one["id"] for one in history] == [decided["id"], missed["id"]]
+
+
 async def test_a_cancelled_check_may_be_asked_again(client: httpx.AsyncClient, task: Any) -> None:
     key = task.detection_execution_id
     await client.post(f"{CHECKS}/{key}/cancel")
