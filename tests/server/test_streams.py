@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
+from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
+from litestar import Litestar
 
+from checking_core.storage import Store
 from checking_core.storage.notices import OperationNotice
 from checking_server.api.streams import Lost, Numbered, Stream, Streams
+
+from .api_client import app_on
 
 FIRST, SECOND = uuid4(), uuid4()
 
@@ -97,3 +103,43 @@ def test_only_so_many_may_read():
     with streams.opened():
         assert streams.full
     assert not streams.full
+
+
+async def test_of_streams_that_are_opened_together_no_more_than_the_limit_are_told(tmp_path: Path) -> None:
+    streams = Streams(most=2)
+    async with Store(f"sqlite+aiosqlite:///{tmp_path / 'checking.db'}") as store:
+        app = app_on(store, parts={"streams": streams})
+        readers = [StreamReader(app) for _ in range(4)]
+        async with asyncio.timeout(10), asyncio.TaskGroup() as group:
+            for reader in readers:
+                group.create_task(reader.read())
+            statuses = [await reader.status for reader in readers]
+            assert (sorted(statuses), streams.readers) == ([200, 200, 429, 429], 2)
+            for reader in readers:
+                reader.gone.set()
+    assert streams.readers == 0
+
+
+class StreamReader:
+    """One request for the stream, straight to the application, until the reader is gone."""
+
+    def __init__(self, app: Litestar) -> None:
+        self._app = app
+        self.status: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self.gone = asyncio.Event()
+
+    async def read(self) -> None:
+        path = "/api/v1/events/stream"
+        scope = {"type": "http", "http_version": "1.1", "asgi": {"version": "3.0"}, "method": "GET", "scheme": "http"}
+        where = {"path": path, "raw_path": path.encode(), "root_path": "", "query_string": b""}
+        ends = {"client": ("127.0.0.1", 1), "server": ("127.0.0.1", 1337)}
+        app: Any = self._app
+        await app({**scope, **where, **ends, "app": app, "headers": [], "state": {}}, self._receive, self._send)
+
+    async def _receive(self) -> dict[str, Any]:
+        await self.gone.wait()
+        return {"type": "http.disconnect"}
+
+    async def _send(self, message: dict[str, Any]) -> None:
+        if message["type"] == "http.response.start":
+            self.status.set_result(message["status"])

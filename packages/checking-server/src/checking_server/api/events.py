@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from contextlib import aclosing
 from functools import partial
 from http import HTTPStatus
 from time import monotonic
@@ -56,12 +57,20 @@ async def stream_events(
     request.scope["state"][ENDLESS] = True
     known = partial(_still_known, request, keyring)
     told = _told(streams, operation_id, last_event_id, known)
-    return Stream(told, media_type="text/event-stream", headers=_HEADERS)
+    first = await anext(told)  # takes its place at once: of many that come together only so many find one
+    return Stream(_continued(first, told), media_type="text/event-stream", headers=_HEADERS)
+
+
+async def _continued(first: bytes, rest: AsyncGenerator[bytes]) -> AsyncIterator[bytes]:
+    async with aclosing(rest):
+        yield first
+        async for lines in rest:
+            yield lines
 
 
 async def _told(
     streams: Streams, operation_id: UUID | None, after: str | None, known: Callable[[], Awaitable[bool]]
-) -> AsyncIterator[bytes]:
+) -> AsyncGenerator[bytes]:
     """The lines, until the stream ends or nobody knows any more who asked for it."""
     with streams.opened(operation_id, after=after) as stream:
         yield f"retry: {_COME_BACK_MS}\nid: {after or streams.place()}\n\n".encode()
