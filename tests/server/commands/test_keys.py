@@ -29,7 +29,9 @@ async def made(capsys: Output, **options: object) -> tuple[str, UUID]:
 async def test_a_key_is_alone_on_stdout_and_opens_the_api(capsys: Output) -> None:
     key, _ = await made(capsys, scope=("ingest",))
     async with open_store(read(DatabaseSettings)) as store:
-        known = await Keyring(store, lifetime=timedelta(1)).of_key(key)
+        keyring = Keyring(store, lifetime=timedelta(1))
+        known = await keyring.of_key(key)
+        await keyring.close()
     assert (known.name, known.role, set(known.scopes)) == ("ci", AccessRole.OPERATOR, {"ingest"})
 
 

@@ -6,6 +6,7 @@ for nobody guesses 256 bits. A token names its key, and is good for nothing once
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import hmac
 import re
@@ -19,21 +20,26 @@ from uuid import UUID, uuid4
 
 import jwt
 import msgspec
+import structlog
 from sqlalchemy import RowMapping
 from uuid_utils.compat import uuid7
 
 from checking_core.contracts import AccessRole
-from checking_core.errors import CheckingError, ConfigurationError, NotFoundError
+from checking_core.errors import CheckingError, ConfigurationError, NotFoundError, UnavailableError
 from checking_core.storage import Store, UnitOfWork
 from checking_core.storage.api_keys import use_is_due
 from checking_core.storage.audit import Author
 
 __all__ = ["Keyring", "Principal", "RefusedError", "Scope", "create_key", "revoke_key", "scopes_named"]
 
+log = structlog.get_logger(__name__)
+
 _KEY = re.compile(r"chk_([0-9a-f]{12})_([A-Za-z0-9_-]{43})")
 _REMEMBERED = 5.0
 """Seconds until a key is looked up again: so long a revoked one may still be good."""
 _MOST_REMEMBERED = 1_000
+_LAST_WORD = 1.0
+"""Seconds that what is being noted has at the stop."""
 _ISSUER = "checking"
 _ALGORITHM = "HS256"
 
@@ -84,6 +90,15 @@ class Keyring:
         self._signing = tuple(signing) or (secrets.token_urlsafe(32),)
         self._lifetime = lifetime
         self._remembered: dict[str | UUID, tuple[RowMapping, float]] = {}
+        self._noting: dict[UUID, asyncio.Task[None]] = {}
+
+    async def close(self) -> None:
+        """Note what is to be noted, or give it up."""
+        if self._noting:
+            _, late = await asyncio.wait(self._noting.values(), timeout=_LAST_WORD)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
 
     async def of_key(self, text: str) -> Principal:
         """Who has this key.
@@ -137,18 +152,26 @@ class Keyring:
         if row is not None and monotonic() - since < _REMEMBERED:
             return row
         self._remembered.pop(key, None)
-        async with self._store.read() as uow:
+        async with self._store.glance() as uow:
             row = await (uow.api_keys.get(key) if isinstance(key, UUID) else uow.api_keys.of_prefix(key))
             now = uow.now
         if row is None or row["revoked_at"] is not None or (row["expires_at"] or now + timedelta(1)) <= now:
             return None
-        if use_is_due(row, now):
-            async with self._store.begin() as uow:
-                await uow.api_keys.note_use(row["id"])
+        if use_is_due(row, now) and row["id"] not in self._noting:  # who asks does not wait for those who write
+            self._noting[row["id"]] = asyncio.create_task(self._note_use(row["id"]))
         if len(self._remembered) >= _MOST_REMEMBERED:
             self._remembered.clear()
         self._remembered[key] = row, monotonic()
         return row
+
+    async def _note_use(self, key: UUID) -> None:
+        try:
+            async with self._store.begin() as uow:
+                await uow.api_keys.note_use(key)
+        except UnavailableError as error:
+            log.warning("use_of_key_not_noted", key=str(key), problem=str(error))
+        finally:
+            del self._noting[key]
 
 
 def scopes_named(words: Iterable[str]) -> frozenset[Scope]:

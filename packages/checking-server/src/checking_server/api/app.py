@@ -118,7 +118,7 @@ def create_app(
         compression_config=CompressionConfig("gzip", minimum_size=1_000, gzip_compress_level=5, exclude=[events.PATH]),
         cors_config=_cors(settings.origins),
         lifespan=[lambda _: store.followed(streams.tell, on_gap=streams.gap)],
-        on_shutdown=[parts.kept.close],
+        on_shutdown=[parts.kept.close, *([keyring.close] if keyring else [])],
         logging_config=None,  # its default would reconfigure the process's logging
     )
     headers = {**_HEADERS, **(_HSTS if settings.hsts else {})}
