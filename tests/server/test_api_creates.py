@@ -11,6 +11,7 @@ import httpx
 import pytest
 
 from checking_core.contracts import DetectionTask
+from checking_server.api.examples import EXAMPLES, LINK_RESULT
 
 from .conftest import Stations, an_answer, taken
 
@@ -225,3 +226,29 @@ async def test_the_note_beside_a_verdict_is_corrected_and_the_verdict_stays(
     assert (await client.put(path, json={"outcome": "none", "note": "x"})).status_code == 400
     assert (await client.put(f"{RESULTS}/{uuid4()}", json={"note": "x"})).status_code == 404
     assert await actions(client) == ["result.update", "check.decide"]
+
+
+# --- the story of the description ---------------------------------------------------------------------------------
+
+
+async def test_the_examples_of_the_description_are_carried_out(client: httpx.AsyncClient) -> None:
+    execution_id = EXAMPLES["WantedCheck"]["execution_result_id"]
+
+    async def done(method: str, path: str, name: str, **more: Any) -> dict[str, Any]:
+        answered = await client.request(method, path, json={**EXAMPLES[name], **more})
+        assert answered.status_code in (200, 201), answered.text
+        return dict(answered.json())
+
+    operation = await done("POST", OPERATIONS, "WantedOperation")
+    await done("PUT", f"{OPERATIONS}/{operation['id']}", "CorrectedOperation")
+    assert (await done("POST", EXECUTIONS, "WantedExecution"))["id"] == execution_id
+    assert (await done("PUT", f"{EXECUTIONS}/{execution_id}", "CorrectedExecution"))["technique_id"] == "T1033"
+    check = (await done("POST", CHECKS, "WantedCheck"))["id"]
+    result = await done("POST", RESULTS, "WantedResult", detection_execution_id=check)
+    assert (result["outcome"], result["metadata"]["note"]) == ("alerted", "seen in the console")
+    await done("PUT", f"{RESULTS}/{result['id']}", "CorrectedResult")
+    decided = await done("POST", f"{RESULTS}/{result['id']}/override", "WantedOverride")
+    assert decided["outcome"] == "no_alert"
+    assert (await done("PUT", f"{CHECKS}/{check}", "CorrectedCheck"))["status"] == "pending"
+    (ingested,) = (await client.post(f"{API}/ingest/link-results", json=LINK_RESULT)).json()["items"]
+    assert ingested["execution_id"] == execution_id

@@ -11,12 +11,15 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from tests.acceptance.command import checking
 
 from checking_core.storage import Store
 from checking_server.api.app import openapi_spec
+from checking_server.api.described import kinds
 from checking_server.api.docs_page import STYLE_HASH, page_of
+from checking_server.api.examples import EXAMPLES
 
 from .api_client import client_of
 
@@ -56,7 +59,33 @@ def test_every_failure_that_is_no_health_is_described_as_a_problem(schema: dict[
     ]
     assert failures
     assert [failure for failure in failures if failure[2] != ["application/problem+json"]] == []
-    assert "422" not in {status for _, status, _ in failures}
+
+
+def test_a_post_may_be_sent_again_under_a_key_but_for_those_that_answer_secrets(schema: dict[str, Any]) -> None:
+    takes_key = {
+        route["operationId"]
+        for _, route in _routes(schema)
+        if "Idempotency-Key" in [one["name"] for one in route.get("parameters", ())]
+    }
+    posts = {methods["post"]["operationId"] for methods in schema["paths"].values() if "post" in methods}
+    assert posts - takes_key == {"create_token", "create_api_key"}
+    assert {route["operationId"] for _, route in _routes(schema) if "422" in route["responses"]} == takes_key
+
+
+def test_every_shape_is_described_and_those_that_refuse_unknown_fields_say_so(schema: dict[str, Any]) -> None:
+    shapes = schema["components"]["schemas"]
+    assert [name for name, shape in shapes.items() if shape.get("type") == "object" and not shape["description"]] == []
+    strict = {name for name, shape in shapes.items() if shape.get("additionalProperties") is False}
+    assert strict == {name for name in shapes if name.startswith(("Wanted", "Corrected"))}
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_an_example_has_the_shape_that_it_is_of(schema: dict[str, Any], name: str) -> None:
+    shape = schema["components"]["schemas"][name]
+    (example,) = shape["examples"]
+    assert example.keys() <= shape["properties"].keys()
+    assert set(shape.get("required", ())) <= example.keys()
+    msgspec.convert(example, kinds()[name])
 
 
 def test_the_framework_is_imported_by_whoever_serves_and_nobody_else() -> None:

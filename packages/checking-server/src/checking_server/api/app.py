@@ -14,7 +14,6 @@ from litestar.config.cors import CORSConfig
 from litestar.di import Provide
 from litestar.exceptions import NotFoundException
 from litestar.openapi import OpenAPIConfig
-from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.openapi.spec import Components, SecurityScheme
 
 from checking_core.plugin.host import PluginHost
@@ -34,6 +33,7 @@ from checking_server.api import (
     statistics,
 )
 from checking_server.api.checkup import Checkup
+from checking_server.api.described import Description, completed
 from checking_server.api.docs_page import STYLE_HASH, DocsPage
 from checking_server.api.guards import LOOPBACK_NAMES, Guard, Pace, admitted, author_of, both, named
 from checking_server.api.listing import paging
@@ -145,9 +145,8 @@ def _cors(origins: Sequence[str]) -> CORSConfig | None:
 def openapi_spec() -> dict[str, Any]:
     """The description of the API, as ``/schema`` tells it, without one that runs."""
     nothing = dict.fromkeys(["store", *(part.name for part in fields(Parts))])
-    return Litestar(
-        [_version_1(nothing, [])], openapi_config=_openapi(), logging_config=None
-    ).openapi_schema.to_schema()
+    app = Litestar([_version_1(nothing, [])], openapi_config=_openapi(), logging_config=None)
+    return completed(app.openapi_schema.to_schema(), app)
 
 
 def _things(parts: Parts) -> dict[str, object]:
@@ -187,7 +186,7 @@ def _openapi() -> OpenAPIConfig:
             }
         ),
         security=[{"key": []}, {"token": []}],
-        render_plugins=[JsonRenderPlugin(path=["/", "/openapi.json"]), DocsPage(path=DOCS)],
+        render_plugins=[Description(path=["/", "/openapi.json"]), DocsPage(path=DOCS)],
         use_handler_docstrings=True,
         operation_id_creator=lambda handler, _method, _path: handler.handler_name,
         openapi_router=Router(

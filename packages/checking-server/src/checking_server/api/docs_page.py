@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from base64 import b64encode
 from collections.abc import Iterator, Mapping, Sequence
 from hashlib import sha256
@@ -11,6 +12,8 @@ from typing import Any, NamedTuple
 
 from litestar import Request
 from litestar.openapi.plugins import OpenAPIRenderPlugin
+
+from checking_server.api.described import completed
 
 __all__ = ["STYLE_HASH", "DocsPage", "page_of"]
 
@@ -31,9 +34,9 @@ _METHODS = ("get", "post", "put", "patch", "delete")
 class DocsPage(OpenAPIRenderPlugin):
     """Serves the page."""
 
-    def render(self, request: Request[Any, Any, Any], openapi_schema: dict[str, Any]) -> bytes:  # noqa: ARG002
+    def render(self, request: Request[Any, Any, Any], openapi_schema: dict[str, Any]) -> bytes:
         """See ``OpenAPIRenderPlugin``."""
-        return page_of(openapi_schema).encode()
+        return page_of(completed(openapi_schema, request.app)).encode()
 
 
 class _Route(NamedTuple):
@@ -45,9 +48,11 @@ class _Route(NamedTuple):
 
 def page_of(spec: Mapping[str, Any]) -> str:
     """The whole page of an OpenAPI description."""
-    info = spec["info"]
+    info, shapes = spec["info"], spec.get("components", {}).get("schemas", {})
     groups = groupby(sorted(_routes(spec), key=lambda route: route.tag), key=lambda route: route.tag)
-    body = "".join(f"<h2>{escape(tag)}</h2>{''.join(map(_route, routes))}" for tag, routes in groups)
+    body = "".join(
+        f"<h2>{escape(tag)}</h2>{''.join(_route(route, shapes) for route in routes)}" for tag, routes in groups
+    )
     return (
         "<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content='width=device-width'>"
         f"<title>{escape(info['title'])} API</title><style>{_STYLE}</style>"
@@ -65,12 +70,12 @@ def _routes(spec: Mapping[str, Any]) -> Iterator[_Route]:
                 yield _Route(next(iter(about.get("tags", ())), "other"), path, method, about)
 
 
-def _route(route: _Route) -> str:
+def _route(route: _Route, shapes: Mapping[str, Any]) -> str:
     words = route.about.get("description") or route.about.get("summary", "")
     first, _, rest = words.partition("\n")
     return (
         f"<details><summary><b>{route.method.upper()}</b>{escape(route.path)}<span>{escape(first)}</span></summary>"
-        f"{f'<p>{escape(rest)}</p>' if rest.strip() else ''}{_parameters(route.about)}{_body(route.about)}"
+        f"{f'<p>{escape(rest)}</p>' if rest.strip() else ''}{_parameters(route.about)}{_body(route.about, shapes)}"
         f"{_answers(route.about)}</details>"
     )
 
@@ -85,10 +90,17 @@ def _parameters(about: Mapping[str, Any]) -> str:
     )
 
 
-def _body(about: Mapping[str, Any]) -> str:
+def _body(about: Mapping[str, Any], shapes: Mapping[str, Any]) -> str:
     content = about.get("requestBody", {}).get("content", {})
     kinds = ", ".join(f"{kind}: {_type(one.get('schema', {}))}" for kind, one in content.items())
-    return f"<p>Body: {escape(kinds)}</p>" if kinds else ""
+    examples = "".join(f"<pre>{escape(json.dumps(one, indent=2))}</pre>" for one in _examples(content, shapes))
+    return f"<p>Body: {escape(kinds)}</p>{examples}" if kinds else ""
+
+
+def _examples(content: Mapping[str, Any], shapes: Mapping[str, Any]) -> Iterator[object]:
+    for one in content.values():
+        yield from (example["value"] for example in one.get("examples", {}).values())
+        yield from shapes.get(_type(one.get("schema", {})), {}).get("examples", ())
 
 
 def _answers(about: Mapping[str, Any]) -> str:

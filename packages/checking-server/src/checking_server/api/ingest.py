@@ -19,6 +19,7 @@ from checking_core.errors import RejectedMessageError
 from checking_core.storage.audit import Author
 from checking_core.transport.base import Message
 from checking_core.transport.topology import HEADER_REQUEST_ID
+from checking_server.api.examples import LINK_RESULT
 from checking_server.api.guards import needs
 from checking_server.api.problems import FieldError, InvalidFieldsError, problems
 from checking_server.engine import Engine
@@ -30,31 +31,6 @@ _MOST = 1_000
 """Messages of one request."""
 _MOST_TOLD = 100
 """Rejections that are told in one answer."""
-
-
-_EXAMPLE = {
-    "message_type": "link_result",
-    "timestamp": "2026-11-20T19:28:40Z",
-    "operation": {"operation_id": "464a80be-0d2e-4f5c-9a51-6f5c0a5e7a11", "name": "autumn"},
-    "execution": {
-        "link_id": "571fb0b5-6b1f-4d8e-8a2f-3a2d0a3c9b10",
-        "agent_host": "ws01",
-        "agent_paw": "tgtbbb",
-        "command": "whoami",
-        "pid": 4242,
-        "status": 0,
-        "link_state": "SUCCESS",
-        "started_at_least": "2026-11-20T19:28:38Z",
-        "agent_reported_time": "2026-11-20T19:28:39Z",
-        "detections": [
-            {
-                "detection_type": "api",
-                "detection_platform": "splunk",
-                "detection_config": {"query": "index=security user=administrator"},
-            }
-        ],
-    },
-}
 
 
 class Ingested(msgspec.Struct, frozen=True, kw_only=True):
@@ -83,7 +59,7 @@ class _TakesMessages(Operation):
         several = Schema(type=OpenAPIType.ARRAY, items=one, min_items=1, max_items=_MOST)
         content = OpenAPIMediaType(
             schema=Schema(one_of=[one, several]),
-            examples={"link_result": Example(summary="One execution with one check", value=_EXAMPLE)},
+            examples={"link_result": Example(summary="One execution with one check", value=LINK_RESULT)},
         )
         self.request_body = RequestBody(content={"application/json": content}, required=True)
 

@@ -13,6 +13,7 @@ import structlog
 from litestar import Request, Response
 from litestar.enums import ScopeType
 from litestar.exceptions import HTTPException
+from litestar.handlers import BaseRouteHandler
 from litestar.middleware import ASGIMiddleware
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -20,7 +21,7 @@ from checking_core.errors import ConflictError, RejectedMessageError, Unavailabl
 from checking_core.storage import Store
 from checking_server.api.guards import principal_of
 
-__all__ = ["HEADER", "NOT_KEPT", "REPLAYED", "Once"]
+__all__ = ["HEADER", "LONGEST", "NOT_KEPT", "REPLAYED", "Once", "is_kept"]
 
 log = structlog.get_logger(__name__)
 
@@ -31,8 +32,14 @@ REPLAYED = "Idempotent-Replayed"
 NOT_KEPT: Final = {"kept": False}
 """``opt`` of a route whose answers are secrets: they are stored nowhere."""
 
-_LONGEST = 255
+LONGEST = 255
+"""Characters of a key."""
 _CLAIM = "idempotency_key"
+
+
+def is_kept(handler: BaseRouteHandler) -> bool:
+    """Whether answers of this route may be stored."""
+    return handler.opt.get("kept") is not False
 
 
 class Once(ASGIMiddleware):
@@ -61,10 +68,10 @@ class Once(ASGIMiddleware):
         word = request.headers.get(HEADER)
         if word is None or request.method != "POST":
             return None
-        if request.route_handler.opt.get("kept") is False:
+        if not is_kept(request.route_handler):
             raise RejectedMessageError(HEADER, "is not for what answers a secret, which is kept nowhere; leave it out")
-        if not 0 < len(word) <= _LONGEST:
-            raise RejectedMessageError(HEADER, f"has {len(word)} characters; 1 to {_LONGEST} are read")
+        if not 0 < len(word) <= LONGEST:
+            raise RejectedMessageError(HEADER, f"has {len(word)} characters; 1 to {LONGEST} are read")
         key, fingerprint = _key(request, word), hashlib.sha256(await request.body()).hexdigest()
         async with self._store.begin() as uow:
             before, begun = await uow.idempotency_keys.claim(key, fingerprint), uow.now
