@@ -21,7 +21,7 @@ from checking_server.api.filters import check_filter
 from checking_server.api.guards import needs
 from checking_server.api.listing import Cascade, columns, listing
 from checking_server.api.operations import found_operation
-from checking_server.api.problems import problems
+from checking_server.api.problems import known, problems
 from checking_server.api.schemas import Check, Checks
 from checking_server.api.wanted import CorrectedCheck, WantedCheck
 from checking_server.engine import Engine
@@ -95,7 +95,11 @@ async def get_check(store: NamedDependency[Store], key: FromPath[UUID]) -> Check
     return await _found(store, key)
 
 
-@post("/", opt=needs(AccessRole.OPERATOR), responses=problems(HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT))
+@post(
+    "/",
+    opt=needs(AccessRole.OPERATOR),
+    responses={**known(Check), **problems(HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT)},
+)
 async def create_check(
     engine: NamedDependency[Engine], author: NamedDependency[Author], data: JSONBody[WantedCheck]
 ) -> Response[Check]:

@@ -24,7 +24,7 @@ from checking_server.api.filters import aware, execution_filter
 from checking_server.api.guards import needs
 from checking_server.api.listing import Cascade, Hours, columns, given, listing
 from checking_server.api.operations import SOURCE, found_operation
-from checking_server.api.problems import problems
+from checking_server.api.problems import known, problems
 from checking_server.api.schemas import Execution, Executions, ExecutionWithOperation
 from checking_server.api.wanted import CorrectedExecution, WantedExecution
 from checking_server.engine import Engine
@@ -108,7 +108,7 @@ async def get_execution_with_operation(store: NamedDependency[Store], key: FromP
     return msgspec.convert({**columns(row), "operation": columns(operation)}, ExecutionWithOperation)
 
 
-@post("/", opt=needs(AccessRole.OPERATOR), responses=problems(HTTPStatus.NOT_FOUND))
+@post("/", opt=needs(AccessRole.OPERATOR), responses={**known(Execution), **problems(HTTPStatus.NOT_FOUND)})
 async def create_execution(
     engine: NamedDependency[Engine], author: NamedDependency[Author], data: JSONBody[WantedExecution]
 ) -> Response[Execution]:

@@ -24,7 +24,16 @@ from checking_core.errors import (
     UnavailableError,
 )
 
-__all__ = ["RETRY_AFTER", "FieldError", "InvalidFieldsError", "Problem", "outage", "problem_response", "problems"]
+__all__ = [
+    "RETRY_AFTER",
+    "FieldError",
+    "InvalidFieldsError",
+    "Problem",
+    "known",
+    "outage",
+    "problem_response",
+    "problems",
+]
 
 log = structlog.get_logger(__name__)
 
@@ -120,6 +129,12 @@ def problems(*statuses: HTTPStatus) -> dict[int, ResponseSpec]:
         int(status): ResponseSpec(Problem, description=status.phrase, media_type=MEDIA_TYPE, generate_examples=False)
         for status in sorted({*_EVERYWHERE, *statuses})
     }
+
+
+def known(kind: type[msgspec.Struct]) -> dict[int, ResponseSpec]:
+    """The answer of a route that stores something to a request that tells nothing new, or tells more of the same."""
+    told = ResponseSpec(kind, description="It is there already", generate_examples=False)
+    return {int(HTTPStatus.OK): told}
 
 
 def outage(error: UnavailableError) -> str:
