@@ -26,21 +26,25 @@ import asyncpg  # type: ignore[import-untyped]
 from rig.figures import medians, options, tell
 from rig.peers import PROGRAMS, Column, install
 from rig.processes import Surroundings, started
-from rig.stored import EXECUTIONS_OF_OPERATION, fill
+from rig.stored import EXECUTIONS_OF_OPERATION, fill, fill_operations
 from tests.services import PrivatePostgres, free_ports, fresh_database
 
 YARDSTICK = Column(
     "uvicorn", "FastAPI + SQLAlchemy ORM", ("fastapi", "uvicorn[standard]", "sqlalchemy[asyncio]", "asyncpg"), ()
 )
 CONNECTIONS = 16
-SCRIPTS = {
-    "by id": """
+OPERATIONS = 1_000
+"""Operations that are listed; those of the results are some of them."""
+_BY_ID = """
 local count = 0
 request = function()
-  count = (count * 1103515245 + 12345) % 2147483648
-  return wrk.format("GET", "/api/v1/executions/" .. keys[1 + count % #keys])
+  count = (count * 1103515245 + 12345) %% 2147483648
+  return wrk.format("GET", "/api/v1/%s/" .. keys[1 + count %% #keys])
 end
-""",
+"""
+SCRIPTS = {
+    "operation by id": _BY_ID % "operations",
+    "execution by id": _BY_ID % "executions",
     "create": """
 local text = function(length) local t = {} for i = 1, length do t[i] = string.format("%x", math.random(0, 15)) end
   return table.concat(t) end
@@ -65,23 +69,27 @@ def paths() -> dict[str, str]:
     """What is asked; what has a script makes its own."""
     operation = UUID(hashlib.md5(b"told0", usedforsecurity=False).hexdigest())
     return {
-        "list of 100": "/executions?size=100",
-        "list of 1,000": "/executions?size=1000",
-        "by id": "",
+        "100 operations": "/operations?size=100",
+        "1,000 operations": "/operations?size=1000",
+        "operation by id": "",
+        "100 executions": "/executions?size=100",
+        "1,000 executions": "/executions?size=1000",
+        "execution by id": "",
         "statistics": "/detections/results/stats/summary",
         "create": "",
-        "one operation": f"/statistics/techniques?operation_id={operation}",
+        "techniques of one": f"/statistics/techniques?operation_id={operation}",
     }
 
 
-OURS_ALONE = ("one operation",)
+OURS_ALONE = ("techniques of one",)
 
 
 def ask(base: str, route: str, seconds: int, folder: Path) -> Asked:
     """Ask one route as often as it answers."""
     script = []
     if route in SCRIPTS:
-        keys = [UUID(hashlib.md5(f"execution{n}".encode(), usedforsecurity=False).hexdigest()) for n in range(1000)]
+        kind = route.partition(" ")[0]
+        keys = [UUID(hashlib.md5(f"{kind}{n}".encode(), usedforsecurity=False).hexdigest()) for n in range(1000)]
         told = ", ".join(f'"{key}"' for key in keys)
         (folder / "ask.lua").write_text(f"math.randomseed(os.time())\nkeys = {{{told}}}\n{SCRIPTS[route]}")
         script = ["-s", str(folder / "ask.lua")]
@@ -164,6 +172,7 @@ async def grow(database: str, first: int, end: int) -> None:
     connection = await asyncpg.connect(database.replace("+asyncpg", ""))
     try:
         await fill(connection, first, end)
+        await fill_operations(connection, max(end // EXECUTIONS_OF_OPERATION, 1), OPERATIONS)
     finally:
         await connection.close()
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from uuid import UUID, uuid4
 
 from fastapi import Depends, FastAPI, HTTPException, Query
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import DateTime, ForeignKey, func, select
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
@@ -32,7 +32,10 @@ class OperationRow(Base):
     source: Mapped[str]
     source_id: Mapped[str | None]
     name: Mapped[str]
+    operation_start: Mapped[datetime | None]
     state: Mapped[str | None]
+    attack_version: Mapped[str | None]
+    about: Mapped[dict[str, Any] | None] = mapped_column("metadata")
     created_at: Mapped[datetime] = mapped_column(default=lambda: datetime.now(UTC))
     updated_at: Mapped[datetime] = mapped_column(default=lambda: datetime.now(UTC))
 
@@ -84,9 +87,19 @@ class Operation(BaseModel):
     source: str
     source_id: str | None
     name: str
+    operation_start: datetime | None
     state: str | None
+    attack_version: str | None
+    about: dict[str, Any] | None = Field(serialization_alias="metadata")
     created_at: datetime
     updated_at: datetime
+
+
+class Operations(BaseModel):
+    items: list[Operation]
+    total: int
+    page: int
+    size: int
 
 
 class WantedOperation(BaseModel):
@@ -140,6 +153,25 @@ async def session() -> AsyncIterator[AsyncSession]:
 
 
 Session = Annotated[AsyncSession, Depends(session)]
+
+
+@app.get("/api/v1/operations")
+async def list_operations(
+    session: Session, page: Annotated[int, Query(ge=1)] = 1, size: Annotated[int, Query(ge=1, le=1000)] = 100
+) -> Operations:
+    total = await session.scalar(select(func.count()).select_from(OperationRow))
+    newest = select(OperationRow).order_by(OperationRow.created_at.desc()).offset((page - 1) * size).limit(size)
+    rows = (await session.scalars(newest)).all()
+    items = [Operation.model_validate(row) for row in rows]
+    return Operations(items=items, total=total or 0, page=page, size=size)
+
+
+@app.get("/api/v1/operations/{key}")
+async def get_operation(session: Session, key: UUID) -> Operation:
+    row = await session.get(OperationRow, key)
+    if row is None:
+        raise HTTPException(404)
+    return Operation.model_validate(row)
 
 
 @app.get("/api/v1/executions")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncpg  # type: ignore[import-untyped]
 
-__all__ = ["EXECUTIONS_OF_OPERATION", "fill"]
+__all__ = ["EXECUTIONS_OF_OPERATION", "fill", "fill_operations"]
 
 EXECUTIONS_OF_OPERATION = 1_000
 """So many, each with one check and one verdict of it."""
@@ -119,9 +119,19 @@ async def fill(connection: asyncpg.Connection, first: int, end: int) -> None:
         first: a multiple of ``EXECUTIONS_OF_OPERATION``.
         end: one more than the last.
     """
-    for table, columns in _ROWS.items():
-        each = EXECUTIONS_OF_OPERATION if table == "operations" else 1
-        names, values = ", ".join(columns), ", ".join(columns.values())
-        statement = f"INSERT INTO checking_engine.{table} ({names}) SELECT {values} FROM {_NUMBERS}"
-        await connection.execute(statement, first // each, -(-end // each), timeout=1800)
-        await connection.execute(f"VACUUM ANALYZE checking_engine.{table}", timeout=1800)
+    await fill_operations(connection, first // EXECUTIONS_OF_OPERATION, -(-end // EXECUTIONS_OF_OPERATION))
+    for table in _ROWS:
+        if table != "operations":
+            await _fill(connection, table, first, end)
+
+
+async def fill_operations(connection: asyncpg.Connection, first: int, end: int) -> None:
+    """Store operations of these numbers, those that are there already left out."""
+    await _fill(connection, "operations", first, end)
+
+
+async def _fill(connection: asyncpg.Connection, table: str, first: int, end: int) -> None:
+    names, values = ", ".join(_ROWS[table]), ", ".join(_ROWS[table].values())
+    statement = f"INSERT INTO checking_engine.{table} ({names}) SELECT {values} FROM {_NUMBERS} ON CONFLICT DO NOTHING"
+    await connection.execute(statement, first, end, timeout=1800)
+    await connection.execute(f"VACUUM ANALYZE checking_engine.{table}", timeout=1800)

@@ -115,7 +115,7 @@ def create_app(
         exception_handlers={Exception: problem_response},
         openapi_config=_openapi(),
         request_max_body_size=body_limit,
-        compression_config=CompressionConfig("gzip", minimum_size=1_000, gzip_compress_level=5, exclude=[events.PATH]),
+        compression_config=CompressionConfig("gzip", minimum_size=1_000, gzip_compress_level=3, exclude=[events.PATH]),
         cors_config=_cors(settings.origins),
         lifespan=[lambda _: store.followed(streams.tell, on_gap=streams.gap)],
         on_shutdown=[parts.kept.close, *([keyring.close] if keyring else [])],
