@@ -41,7 +41,7 @@ async def client_of(
     """A client of the API on this store; ``options`` are those of ``app_on``, and its parts."""
     asked = dict.fromkeys(queues, (transport or MemoryTransport()).state)
     checkup = Checkup(store, asked, rests_on_broker=rests_on_broker, plugins=plugins, patience=patience)
-    parts = {name: options.pop(name) for name in ("keyring", "installed", "replay", "plan") if name in options}
+    parts = {name: options.pop(name) for name in ("keyring", "installed", "kept", "replay", "plan") if name in options}
     async with client_of_app(app_on(store, checkup, parts, **options)) as client:
         yield client
 

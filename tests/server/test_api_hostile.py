@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import json
+import tracemalloc
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
@@ -200,3 +203,20 @@ async def test_a_request_that_was_taken_over_keeps_and_drops_nothing_of_the_othe
         known = await uow.idempotency_keys.claim(key, "f")
     assert known is not None
     assert bytes(known["body"]) == b"mine"
+
+
+async def test_bodies_that_were_refused_do_not_pile_up(client: httpx.AsyncClient) -> None:
+    """An error, its frames and the request hold each other, and on a server Python seldom looks for that."""
+    body = json.dumps({"operation_id": "a", "name": "a", "more": "x" * 4_000_000}).encode()
+    gc.collect()
+    gc.disable()
+    tracemalloc.start()
+    try:
+        for _ in range(30):
+            answer = await client.post(OPERATIONS, content=body, headers={"Content-Type": "application/json"})
+            assert answer.status_code == 400
+        kept, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+        gc.enable()
+    assert kept < 60_000_000

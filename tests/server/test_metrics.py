@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -13,6 +14,7 @@ from checking_core.contracts import Reason
 from checking_core.errors import ConfigurationError
 from checking_core.storage import Store
 from checking_core.testing import a_result
+from checking_server.kept import Kept
 from checking_server.metrics import Metrics
 
 from .api_client import NOBODY_LISTENS, client_of
@@ -110,3 +112,15 @@ async def test_with_the_store_away_the_counters_of_the_process_are_told_all_the_
     assert answer.status_code == 200
     assert value(answer.text, "checking_up", part="db") == 0
     assert value(answer.text, "checking_http_requests_total", route="/api/v1/operations", status="503") == 1
+
+
+async def test_a_store_that_is_away_is_told_at_once_though_its_counts_are_dear_and_known() -> None:
+    async def dear() -> tuple[None, list[Any]]:
+        await asyncio.sleep(0.01)
+        return None, []
+
+    kept = Kept()
+    for question in ("all checks", "all results"):
+        await kept.get(question, dear)
+    async with Store(NOBODY_LISTENS) as store, client_of(store, kept=kept) as client:
+        assert value((await client.get(METRICS)).text, "checking_up", part="db") == 0

@@ -24,6 +24,7 @@ from checking_core.errors import ConflictError, NotFoundError
 from checking_core.storage.tables import evidence_claims
 from checking_core.transport import DELIVERY_LIMIT, HEADER_REASON, Message
 from checking_server.flow.bury import Bury
+from checking_server.flow.cancel import cancel
 from checking_server.flow.gather import Gathered
 from checking_server.flow.retry import retry
 
@@ -235,3 +236,28 @@ async def test_one_wrong_id_among_several_changes_nothing(stations: Stations, ta
     with pytest.raises(NotFoundError):
         await retry(stations.store, [task.detection_execution_id, uuid4()], SOMEBODY, on_due=stations._wake)
     assert (await stations.checks())[0]["status"] is CheckStatus.COMPLETED
+
+
+async def test_an_answer_that_comes_after_asking_again_was_cancelled_changes_nothing(
+    stations: Stations, task: DetectionTask
+) -> None:
+    await stations.gathers(answer(task, **NO_ALERT))
+    again = await asked_again(stations, task)
+    buried = Message(body=encode(again), message_id="", headers={HEADER_REASON: DELIVERY_LIMIT})
+    await Bury(stations.store)([buried])
+    third = await asked_again(stations, task)
+    await cancel(stations.store, task.detection_execution_id, SOMEBODY)
+    stands = await verdict(stations, task)
+    assert await stations.gathers(answer(third, **ALERTED)) == [Gathered.REPEATED]
+    assert await verdict(stations, task) == stands
+    assert stands["outcome"] is Outcome.NO_ALERT
+
+
+async def test_what_a_look_saw_before_asking_again_was_cancelled_is_the_verdict(
+    stations: Stations, task: DetectionTask
+) -> None:
+    await stations.gathers(answer(task, **LOGGED))
+    again = await asked_again(stations, task)
+    await stations.gathers(answer(again, **{**MATCHED, "final": False}))
+    await cancel(stations.store, task.detection_execution_id, SOMEBODY)
+    assert (await verdict(stations, task))["outcome"] is Outcome.MATCHED

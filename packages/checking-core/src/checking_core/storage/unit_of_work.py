@@ -218,9 +218,9 @@ class Store:
             yield
 
     async def ping(self) -> None:
-        """Ask the database for its time. Raises ``StoreUnavailableError``."""
+        """Ask the database for next to nothing. Raises ``StoreUnavailableError``."""
         with store_errors():
-            async with connected(self._reader) as connection:
+            async with connected(self._glancer) as connection:
                 await connection.execute(sa.select(sa.literal(1)))
 
     async def close(self) -> None:

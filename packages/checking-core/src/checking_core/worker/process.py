@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import sys
 from collections.abc import Collection, Mapping
 from difflib import get_close_matches
@@ -10,7 +11,6 @@ from difflib import get_close_matches
 import structlog
 
 from checking_core import log
-from checking_core.collecting import collect_seldom
 from checking_core.errors import ConfigurationError, NotFoundError, first_of_ours
 from checking_core.plugin.base import Health
 from checking_core.plugin.host import PluginHost
@@ -70,7 +70,7 @@ def run(
         worker = Worker(transport, topology, detectors, settings, host=host, drain=drain, watchdog=watchdog)
         await _serve(worker, transport, watchdog, sorted(detectors), within=drain + _GRACE)
 
-    collect_seldom()
+    gc.freeze()  # what is loaded by now stays: no collection has to look at it again
     try:
         asyncio.run(serve())
     except BaseExceptionGroup as group:

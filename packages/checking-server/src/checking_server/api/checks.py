@@ -158,7 +158,10 @@ async def retry_check(engine: NamedDependency[Engine], author: NamedDependency[A
     responses=problems(HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT),
 )
 async def cancel_check(store: NamedDependency[Store], author: NamedDependency[Author], key: FromPath[UUID]) -> Check:
-    """Close an open check without a verdict; what is answered later changes nothing."""
+    """Close an open check; what is answered later changes nothing.
+
+    It has no verdict then, but for one that was asked again: that goes back to the verdict it had.
+    """
     await cancel(store, key, author)
     return await _found(store, key)
 

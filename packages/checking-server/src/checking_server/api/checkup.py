@@ -75,6 +75,10 @@ class Checkup:
             needs=self._needs,
         )
 
+    async def db_answers(self) -> bool:
+        """Whether the database answers, and no more than that."""
+        return (await self._ask("db", self._store.ping())).problem is None
+
     async def broker(self) -> BrokerHealth:
         """Whether the transport answers, and how its queues stand."""
         asked = await self._ask("broker", self._queue_states())
@@ -113,7 +117,7 @@ class Checkup:
             return _Asked(None, _since(began), f"no answer within {self._patience:g} s")
 
     async def _revision(self) -> str | None:
-        async with self._store.read() as uow:
+        async with self._store.glance() as uow:
             return await migrate.revision(uow.connection)
 
     async def _queue_states(self) -> list[QueueHealth]:

@@ -12,7 +12,7 @@ from checking_core.errors import UnavailableError
 from checking_core.storage import Paging, Store
 from checking_server.api.checkup import Checkup
 from checking_server.api.problems import problems
-from checking_server.api.schemas import BrokerHealth, State
+from checking_server.api.schemas import State
 from checking_server.api.statistics import counted
 from checking_server.engine import Engine
 from checking_server.kept import Kept
@@ -31,7 +31,9 @@ async def read_metrics(
 ) -> Response[bytes]:
     """Counters, times and gauges in the text format of Prometheus."""
     metrics = engine.metrics
-    answers, broker = await gather(_told_of_store(engine.store, kept, metrics), _told_by_broker(kept, checkup))
+    answers, broker, _ = await gather(
+        checkup.db_answers(), kept.get("broker", checkup.broker), _count(engine.store, kept, metrics)
+    )
     metrics.up("db", answers=answers)
     metrics.up("broker", answers=broker.status is State.UP)
     for queue in broker.queues:
@@ -39,12 +41,8 @@ async def read_metrics(
     return Response(metrics.text(), media_type=_FORMAT)
 
 
-async def _told_by_broker(kept: Kept, checkup: Checkup) -> BrokerHealth:
-    return await kept.get("broker", checkup.broker, patience=_PATIENCE)
-
-
-async def _told_of_store(store: Store, kept: Kept, metrics: Metrics) -> bool:
-    """Whether the store answered. What it told before stays: nothing in it has changed because nobody can read it."""
+async def _count(store: Store, kept: Kept, metrics: Metrics) -> None:
+    """Tell what is stored, or leave what was told before: nothing has changed because nobody can read it."""
     try:  # at once: on a busy server each of them waits longer for its turn than for its answer
         (_, checks), (_, results), (_, letters) = await gather(
             counted(store, kept, "all checks", lambda uow: uow.statistics.checks(), patience=_PATIENCE),
@@ -52,14 +50,13 @@ async def _told_of_store(store: Store, kept: Kept, metrics: Metrics) -> bool:
             counted(store, kept, "letters", lambda uow: uow.dead_letters.list(Paging(size=1)), patience=_PATIENCE),
         )
     except UnavailableError:
-        return False
+        return
     metrics.stored_checks({(one.backend, one.status, one.outcome): one.checks for one in checks})
     reasons: Counter[tuple[str, str]] = Counter()
     for one in results:
         reasons[one.outcome, one.reason or ""] += one.results
     metrics.stored_results(reasons)
     metrics.stored_letters(letters.total)
-    return True
 
 
 router = Router("/metrics", route_handlers=[read_metrics], tags=["metrics"])

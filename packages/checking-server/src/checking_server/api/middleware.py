@@ -16,6 +16,7 @@ from litestar.exceptions import HTTPException
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 from structlog.contextvars import bound_contextvars
 
+from checking_server.collecting import Refuse
 from checking_server.metrics import Metrics
 
 __all__ = ["RequestTrace"]
@@ -43,6 +44,7 @@ class RequestTrace:
         self._headers = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
         self._body_seconds = body_seconds
         self._metrics = metrics
+        self._refuse = Refuse()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle a request; what is no HTTP passes."""
@@ -52,6 +54,7 @@ class RequestTrace:
         began, path = perf_counter(), scope["path"]
         request_id = scope["state"]["request_id"] = _request_id(scope)
         status: int | None = None
+        body = Body(receive, self._body_seconds)
 
         async def answer(message: Message) -> None:
             nonlocal status
@@ -64,7 +67,7 @@ class RequestTrace:
 
         with bound_contextvars(request_id=request_id):
             try:
-                await self._app(scope, within(receive, self._body_seconds), answer)
+                await self._app(scope, body.receive, answer)
             finally:  # the path alone: a query may hold what is nobody else's business
                 self._metrics.request(scope["method"], _route(scope), status, _since(began) / 1000)
                 log.info(
@@ -75,6 +78,8 @@ class RequestTrace:
                     ms=round(_since(began), 1),
                     **_asked_by(scope),
                 )
+                if status is None or status >= HTTPStatus.BAD_REQUEST:
+                    self._refuse.add(body.size)
 
 
 def _request_id(scope: Scope) -> str:
@@ -102,24 +107,33 @@ def _since(began: float) -> float:
     return (perf_counter() - began) * 1000
 
 
-def within(receive: Receive, seconds: float) -> Receive:
-    """The same, but a body that trickles in is given up: it holds a connection and what was read of it."""
-    deadline = asyncio.get_running_loop().time() + seconds
-    whole = False
+class Body:
+    """The body of a request, as it comes. One that trickles in is given up: it holds a connection and what was read.
 
-    async def patient() -> Any:
-        nonlocal whole
-        if whole:  # from now on it only waits for the client to go
-            return await receive()
+    Args:
+        receive: what tells of it.
+        seconds: how long it may take.
+    """
+
+    def __init__(self, receive: Receive, seconds: float) -> None:
+        self._receive = receive
+        self._seconds = seconds
+        self._deadline = asyncio.get_running_loop().time() + seconds
+        self._whole = False
+        self.size = 0
+
+    async def receive(self) -> Any:
+        """As ASGI has it. Raises ``HTTPException``, 408, for one that is late."""
+        if self._whole:  # from now on it only waits for the client to go
+            return await self._receive()
         try:
-            async with asyncio.timeout_at(deadline):
-                message = await receive()
+            async with asyncio.timeout_at(self._deadline):
+                message = await self._receive()
         except TimeoutError:
-            detail = f"the body did not come within {seconds:g} s"
+            detail = f"the body did not come within {self._seconds:g} s"
             raise HTTPException(
                 detail, status_code=HTTPStatus.REQUEST_TIMEOUT, headers={"Connection": "close"}
             ) from None
-        whole = not message.get("more_body", False)
+        self._whole = not message.get("more_body", False)
+        self.size += len(message["body"]) if message["type"] == "http.request" else 0
         return message
-
-    return patient

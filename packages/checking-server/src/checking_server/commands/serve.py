@@ -14,12 +14,12 @@ from cyclopts import Parameter
 from cyclopts.validators import Number
 
 from checking_core import log
-from checking_core.collecting import collect_seldom
 from checking_core.errors import ConfigurationError
 from checking_core.plugin.host import PluginHost
 from checking_core.storage import Store
 from checking_core.worker.signals import stopped_by_signals
 from checking_server.bootstrap import Settings, open_engine, replay_of, watched_queues
+from checking_server.collecting import collect_seldom
 from checking_server.engine import Engine
 from checking_server.flow_lock import flow_lock
 from checking_server.installed import Installed

@@ -36,5 +36,5 @@ def _came_early(check: Row, plan: Row) -> bool:
 
 def _opened(check: Row, plan: Row) -> Row:
     seen = check["outcome"] if check["outcome"] is Outcome.LOGGED else None
-    opened = next_look_row(check, plan["available_at"], seen=seen, seen_at=None, stands=None)
+    opened = next_look_row(check, plan["available_at"], seen=seen, seen_at=None, stands=None, stood=False)
     return {**opened, "deadline": plan["deadline"]}

@@ -11,7 +11,7 @@ from checking_core.errors import ConflictError, NotFoundError
 from checking_core.storage import Store, UnitOfWork
 from checking_core.storage.audit import Author
 from checking_server.flow.noted import note_check
-from checking_server.flow.rows import BY_ENGINE, Row, closed_check, engine_result, is_open, seen_by, stands_of
+from checking_server.flow.rows import BY_ENGINE, BY_PERSON, Row, closed_check, engine_result, is_open, seen_by
 
 __all__ = ["cancel"]
 
@@ -21,7 +21,8 @@ log = structlog.get_logger(__name__)
 async def cancel(store: Store, check_id: UUID, author: Author) -> None:
     """Close an open check as cancelled. One that was seen by an earlier look keeps that verdict in its history.
 
-    A closed check that was asked again goes back to the verdict it had: that somebody asked takes nothing away.
+    A closed check that was asked again goes back to the verdict it had, or to a better one that was seen meanwhile:
+    that somebody asked takes nothing away.
 
     Args:
         store: where it is.
@@ -45,8 +46,8 @@ async def cancel(store: Store, check_id: UUID, author: Author) -> None:
 
 
 async def _closed(uow: UnitOfWork, check: Row) -> Row:
-    if stands_of(check) and (verdict := seen_by(check)):
-        closed = closed_check(check, verdict, uow.now)
+    if check["execution_metadata"].get("stood") and (verdict := seen_by(check)):
+        closed = closed_check(check, verdict, uow.now, closed_by=BY_PERSON)
     else:
         closed = closed_check(check, Outcome.INCONCLUSIVE, uow.now, closed_by=BY_ENGINE)
         closed["status"] = CheckStatus.CANCELLED

@@ -16,14 +16,11 @@ from checking_core.storage import Store, UnitOfWork
 from checking_core.storage.audit import Author
 from checking_server.flow.attribute import attribute
 from checking_server.flow.noted import note_check
-from checking_server.flow.rows import Row, axes_of, closed_check, decided_result, engine_result, is_open
+from checking_server.flow.rows import BY_PERSON, Row, axes_of, closed_check, decided_result, engine_result, is_open
 
-__all__ = ["BY_PERSON", "decide", "override"]
+__all__ = ["decide", "override"]
 
 log = structlog.get_logger(__name__)
-
-BY_PERSON = "person"
-"""Who closed a check whose verdict was overridden."""
 
 _SHOWS = (Outcome.BLOCKED, Outcome.ALERTED, Outcome.MATCHED, Outcome.LOGGED)
 

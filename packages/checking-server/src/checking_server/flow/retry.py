@@ -60,11 +60,12 @@ def _refuse(check_id: UUID, check: Row | None) -> None:
 
 def _opened(check: Row, verdict: Row | None, now: datetime) -> Row:
     """Of a doubt nothing has to stand."""
-    noted: Row = {"seen": None, "seen_at": None, "stands": None}
+    noted: Row = {"seen": None, "seen_at": None, "stands": None, "stood": False}
     if check["outcome"] is not Outcome.INCONCLUSIVE and verdict is not None:
         noted = {
             "seen": check["outcome"],
             "seen_at": verdict["seen_at"] and verdict["seen_at"].isoformat(),
             "stands": {"tier": verdict["match_tier"], "alert": verdict["alert"]},
+            "stood": True,
         }
     return next_look_row(check, now, retried_at=now.isoformat(), **noted)

@@ -31,6 +31,7 @@ from checking_core.plugin.retry import RetryPolicy
 
 __all__ = [
     "BY_ENGINE",
+    "BY_PERSON",
     "BY_WORKER",
     "Row",
     "Stands",
@@ -58,6 +59,8 @@ BY_ENGINE = "engine"
 
 BY_WORKER = "worker"
 """Who closed a check that was answered."""
+BY_PERSON = "person"
+"""Who closed a check whose verdict was overridden, or whose asking again was cancelled."""
 
 NOT_ASKED = Axes()
 _MOST_OFFSET = 3600.0
