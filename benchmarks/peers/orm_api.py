@@ -195,9 +195,13 @@ async def get_execution(session: Session, key: UUID) -> Execution:
 
 @app.post("/api/v1/operations", status_code=201)
 async def create_operation(session: Session, wanted: WantedOperation) -> Operation:
+    known = select(OperationRow).where(OperationRow.operation_id == wanted.operation_id)
+    if await session.scalar(known) is not None:
+        raise HTTPException(409)
     row = OperationRow(**wanted.model_dump())
     session.add(row)
     await session.commit()
+    await session.refresh(row)
     return Operation.model_validate(row)
 
 

@@ -34,7 +34,7 @@ def ended(monkeypatch: pytest.MonkeyPatch, *words: str) -> int:
         ("--version", 0),
         ("report --help", 0),
         ("db upgrade", 0),
-        ("expectations lint nowhere.yml", 1),
+        ("expectations lint nowhere.yml", 2),
         ("reprot", 2),
         ("db upgarde", 2),
         ("report --nope", 2),
@@ -53,6 +53,11 @@ def test_the_exit_code_says_what_became_of_it(words: str, code: int, monkeypatch
     told = capsys.readouterr()
     assert "Traceback" not in told.out + told.err
     assert bool(told.err) == (code != 0)
+
+
+def test_a_word_too_many_is_named(monkeypatch: pytest.MonkeyPatch, capsys: Output):
+    assert ended(monkeypatch, "report", "one", "two") == 2
+    assert capsys.readouterr().err == "checking: two: is not wanted here; --help tells what is\n"
 
 
 def test_a_database_that_is_away_is_one_line_and_exit_code_3(monkeypatch: pytest.MonkeyPatch, capsys: Output):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from cyclopts import App, CycloptsError
+from cyclopts import App, CycloptsError, UnusedCliTokensError
 
 from checking_core.errors import CheckingError, UnavailableError
 
@@ -92,6 +92,8 @@ def main() -> None:
         sys.stdout.flush()
     except UnavailableError as error:
         sys.exit(_say(error, 3))
+    except UnusedCliTokensError as error:
+        sys.exit(_say(f"{' '.join(error.unused_tokens or ())}: is not wanted here; --help tells what is", 2))
     except (CheckingError, CycloptsError) as error:
         sys.exit(_say(error, 2))
     except KeyboardInterrupt:
@@ -111,7 +113,7 @@ def _read_enough() -> int:
     return 0
 
 
-def _say(error: CheckingError | CycloptsError, code: int) -> int:
+def _say(error: CheckingError | CycloptsError | str, code: int) -> int:
     from checking_core.report.escape import visible
 
     sys.stderr.write(f"checking: {visible(str(error))}\n")

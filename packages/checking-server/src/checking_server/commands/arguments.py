@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-__all__ = ["Source"]
+from checking_core.errors import ConfigurationError
+
+__all__ = ["Source", "refuse_missing"]
 
 
 def _is_no_option(_: Any, value: str | Sequence[str]) -> None:
@@ -19,3 +22,10 @@ def _is_no_option(_: Any, value: str | Sequence[str]) -> None:
 
 Source = Annotated[str, Parameter(allow_leading_hyphen=True, validator=_is_no_option)]
 """A file to read, ``-`` for stdin."""
+
+
+def refuse_missing(paths: Iterable[Path]) -> None:
+    """Raise ``ConfigurationError`` for a file or folder that was named and is not there."""
+    for path in paths:
+        if not path.exists():
+            raise ConfigurationError(f"{path}: is not there")

@@ -8,7 +8,7 @@ from typing import Annotated
 from cyclopts import App, Parameter
 
 from checking_core.errors import ConfigurationError
-from checking_server.commands.arguments import Source
+from checking_server.commands.arguments import Source, refuse_missing
 
 __all__ = ["app", "lint", "plan", "schema"]
 
@@ -33,6 +33,7 @@ def lint(
     chosen = paths or tuple(map(Path, read(PlanSettings).expectations))
     if not chosen:
         raise ConfigurationError("name files or folders of expectations, or set CHECKING_EXPECTATIONS")
+    refuse_missing(chosen)
     host = PluginHost.load()
     backends = host.backends(read(BackendsSettings))
     languages = host.languages(backends)

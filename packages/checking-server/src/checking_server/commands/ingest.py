@@ -18,7 +18,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 from checking_core.errors import ConfigurationError
 from checking_core.storage.checks import Progress as CheckProgress
 from checking_server.bootstrap import Settings, open_engine
-from checking_server.commands.arguments import Source
+from checking_server.commands.arguments import Source, refuse_missing
 from checking_server.commands.logs import log_problems
 from checking_server.commands.terminal import say, terminal
 from checking_server.engine import Engine
@@ -65,9 +65,7 @@ def _refuse_missing(files: Sequence[str]) -> None:
     """Before anything is stored of the others."""
     if not files:
         raise ConfigurationError("name a file to ingest, - for stdin")
-    for file in files:
-        if file != "-" and not Path(file).exists():
-            raise ConfigurationError(f"{file}: is not there")
+    refuse_missing(Path(file) for file in files if file != "-")
 
 
 def with_expectations(settings: Settings, paths: Sequence[Path]) -> Settings:
