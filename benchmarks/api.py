@@ -4,7 +4,8 @@
 
 One process each, asked by wrk over 16 connections. ``--then 1000000`` fills the database up to so many results after
 that and asks ours again: what a route takes then stands beside what it took. The yardstick is written as the ORM is
-usually used; it neither knows who asks, nor audits, nor tells streams.
+usually used, one that exists is refused and one that is stored is read back; it neither knows who asks, nor audits, nor
+tells streams.
 """
 
 from __future__ import annotations
