@@ -10,7 +10,7 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from checking_core.storage.listing import FIRST_PAGE, Page, Paging, page_of
+from checking_core.storage.listing import FIRST_PAGE, Listed, Page, Paging
 from checking_core.storage.tables import api_keys
 
 __all__ = ["ApiKeys", "use_is_due"]
@@ -44,7 +44,7 @@ class ApiKeys:
 
     async def list(self, paging: Paging = FIRST_PAGE) -> Page:
         """A page of keys, newest first, the revoked ones among them."""
-        return await page_of(self._connection, api_keys, sa.select(*_TOLD), [], sort="-created_at", paging=paging)
+        return await _LISTED.page(self._connection, [], sort="-created_at", paging=paging)
 
     async def revoke(self, key: UUID) -> sa.RowMapping | None:
         """Let a key be good for nothing from now on; as it is then. One that is revoked already stays as it is."""
@@ -64,3 +64,4 @@ def use_is_due(row: sa.RowMapping, now: datetime) -> bool:
 
 
 _TOLD: Sequence[sa.Column[Any]] = tuple(column for column in api_keys.c if column.name != "secret_sha256")
+_LISTED = Listed(api_keys, sa.select(*_TOLD))

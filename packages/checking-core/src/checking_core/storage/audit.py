@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 from uuid_utils.compat import uuid7
 
-from checking_core.storage.listing import FIRST_PAGE, Page, Paging, page_of
+from checking_core.storage.listing import FIRST_PAGE, Listed, Page, Paging
 from checking_core.storage.tables import audit_log
 
 __all__ = ["Audit", "AuditFilter", "Author"]
@@ -88,11 +88,11 @@ class Audit:
         }
         asked = msgspec.structs.asdict(wanted).items()
         where = [tests[name](value) for name, value in asked if value is not None]
-        rows = sa.select(audit_log)
-        return await page_of(self._connection, audit_log, rows, where, sort="-created_at", paging=paging)
+        return await _LISTED.page(self._connection, where, sort="-created_at", paging=paging)
 
 
 _APPEND = sa.insert(audit_log)
+_LISTED = Listed(audit_log, sa.select(audit_log))
 
 
 def _plain(told: Row | None) -> dict[str, Any] | None:

@@ -20,7 +20,7 @@ from sqlalchemy.sql.cache_key import CacheKey
 
 from checking_core.storage.types import UtcDateTime, with_offset
 
-__all__ = ["Insert", "Row", "Update", "among", "insert_rows", "one_of", "update_rows"]
+__all__ = ["Insert", "Row", "Update", "among", "insert_rows", "kept", "one_of", "update_rows"]
 
 Row: TypeAlias = Mapping[str, Any]
 
@@ -40,6 +40,10 @@ class Insert(_Kept, postgresql.Insert):
 
 
 class _SqliteInsert(_Kept, sqlite.Insert):
+    pass
+
+
+class _KeptSelect(_Kept, sa.Select[Any]):
     pass
 
 
@@ -96,6 +100,13 @@ def _update(
         return finish(Update(table).where(table.c.id == sa.bindparam("new_id")).values(values))
     given = _given(table, names)
     return finish(Update(table).where(table.c.id == given.c.id).values({name: given.c[name] for name in changed}))
+
+
+def kept(statement: sa.Select[Any]) -> sa.Select[Any]:
+    """The same of a SELECT that lives as long as the process: no key of its own is derived each time it is asked."""
+    same = _KeptSelect()
+    same.__dict__.update(statement.__dict__)
+    return same
 
 
 def one_of(connection: AsyncConnection, column: sa.Column[Any], ids: Sequence[UUID]) -> sa.ColumnElement[bool]:

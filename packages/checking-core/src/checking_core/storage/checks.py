@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from checking_core.contracts import CheckStatus, Outcome
 from checking_core.storage.batch import Insert, Update, insert_rows, one_of, update_rows
 from checking_core.storage.filters import ANY_CHECK, CheckFilter, CheckOrder, checks_where
-from checking_core.storage.listing import FIRST_PAGE, Page, Paging, page_of
+from checking_core.storage.listing import FIRST_PAGE, Listed, Page, Paging
 from checking_core.storage.notices import NOTED_COLUMNS, Notes
 from checking_core.storage.shares import fair_shares
 from checking_core.storage.tables import detection_executions, execution_results
@@ -45,8 +45,8 @@ _PLANNED = (
 """What a plan decides: these columns change when a check that was not run is opened."""
 
 
-_LISTED = sa.select(detection_executions)
-_ONE = _LISTED.where(_c.id == sa.bindparam("key"))
+_LISTED = Listed(detection_executions, sa.select(detection_executions))
+_ONE = sa.select(detection_executions).where(_c.id == sa.bindparam("key"))
 _NOTED = tuple(_c[name] for name in NOTED_COLUMNS)
 
 
@@ -306,8 +306,7 @@ class Checks:
         order: CheckOrder = CheckOrder.NEWEST,
     ) -> Page:
         """A page of checks. Raises ``RejectedMessageError`` for a wrong cursor."""
-        where = checks_where(wanted)
-        return await page_of(self._connection, detection_executions, _LISTED, where, sort=order, paging=paging)
+        return await _LISTED.page(self._connection, checks_where(wanted), sort=order, paging=paging)
 
     async def ids(self, wanted: CheckFilter) -> Sequence[UUID]:
         """Ids of all checks that a filter selects."""

@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from uuid_utils.compat import uuid7
 
 from checking_core.storage.batch import one_of
-from checking_core.storage.listing import FIRST_PAGE, Page, Paging, page_of
+from checking_core.storage.listing import FIRST_PAGE, Listed, Page, Paging
 from checking_core.storage.tables import dead_letters
 
 __all__ = ["DeadLetters"]
@@ -39,8 +39,8 @@ class DeadLetters:
 
     async def list(self, paging: Paging = FIRST_PAGE, *, reason: str = "") -> Page:
         """A page of dead letters, newest first; with a text those that have it in their reason."""
-        rows, where = sa.select(dead_letters), [_told(reason)]
-        return await page_of(self._connection, dead_letters, rows, where, sort="-created_at", paging=paging)
+        where = [_told(reason)] if reason else []
+        return await _LISTED.page(self._connection, where, sort="-created_at", paging=paging)
 
     async def ids(self, reason: str = "") -> Sequence[UUID]:
         """All that there are, oldest first; with a text those that have it in their reason."""
@@ -66,3 +66,6 @@ class DeadLetters:
 
 def _told(reason: str) -> sa.ColumnElement[bool]:
     return dead_letters.c.reason.icontains(reason, autoescape=True) if reason else sa.true()
+
+
+_LISTED = Listed(dead_letters, sa.select(dead_letters))

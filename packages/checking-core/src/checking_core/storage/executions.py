@@ -15,7 +15,7 @@ from sqlalchemy.sql.expression import ColumnCollection
 from checking_core.contracts import ExecutionFacts, LinkMessage, execution_id_of
 from checking_core.storage.batch import Insert, insert_rows, one_of
 from checking_core.storage.filters import ANY_EXECUTION, ExecutionFilter, ExecutionOrder, executions_where
-from checking_core.storage.listing import FIRST_PAGE, Page, Paging, page_of
+from checking_core.storage.listing import FIRST_PAGE, Listed, Page, Paging
 from checking_core.storage.tables import execution_results, operations
 
 __all__ = ["Executions", "told_order"]
@@ -112,8 +112,7 @@ class Executions:
         order: ExecutionOrder = ExecutionOrder.NEWEST,
     ) -> Page:
         """A page of executions without the bulky columns. Raises ``RejectedMessageError`` for a wrong cursor."""
-        where = executions_where(wanted)
-        return await page_of(self._connection, execution_results, _LISTED, where, sort=order, paging=paging)
+        return await _LISTED.page(self._connection, executions_where(wanted), sort=order, paging=paging)
 
     async def of_operation(self, operation_id: UUID) -> Sequence[sa.RowMapping]:
         """Every execution of an operation in the order they started, without the bulky columns."""
@@ -144,7 +143,7 @@ _SAME_NAME = tuple(
     field for field in ExecutionFacts.__struct_fields__ if field in execution_results.c and field != "agent"
 )
 _SLIM = tuple(column for column in execution_results.c if column.name not in ("raw_message", "result_data"))
-_LISTED = sa.select(*_SLIM)
+_LISTED = Listed(execution_results, sa.select(*_SLIM))
 _ONE = sa.select(*_SLIM, execution_results.c.result_data).where(execution_results.c.id == sa.bindparam("key"))
 """Built once: to build it anew takes longer than to ask it."""
 _OF_MESSAGE = ("raw_message", "reported_at")

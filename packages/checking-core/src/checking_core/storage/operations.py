@@ -14,7 +14,7 @@ from uuid_utils.compat import uuid7
 from checking_core.contracts import LinkMessage
 from checking_core.storage.batch import Insert, insert_rows
 from checking_core.storage.filters import ANY_OPERATION, OperationFilter, OperationOrder, operations_where
-from checking_core.storage.listing import FIRST_PAGE, Page, Paging, page_of
+from checking_core.storage.listing import FIRST_PAGE, Listed, Page, Paging
 from checking_core.storage.notices import Notes
 from checking_core.storage.tables import operations
 
@@ -114,8 +114,7 @@ class Operations:
         order: OperationOrder = OperationOrder.NEWEST,
     ) -> Page:
         """A page of operations. Raises ``RejectedMessageError`` for a cursor of another list."""
-        rows, where = sa.select(operations), operations_where(wanted)
-        return await page_of(self._connection, operations, rows, where, sort=order, paging=paging)
+        return await _LISTED.page(self._connection, operations_where(wanted), sort=order, paging=paging)
 
 
 def _or_nothing(statement: Insert) -> sa.Executable:
@@ -141,6 +140,7 @@ def _or_complete(statement: Insert) -> sa.Executable:
     ).returning(old.operation_id, old.state)
 
 
+_LISTED = Listed(operations, sa.select(operations))
 _KEY = sa.bindparam("key", type_=operations.c.id.type)
 _ONE = (
     sa.select(operations)

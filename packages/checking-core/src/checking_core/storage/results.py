@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from checking_core.storage.batch import Insert, insert_rows, one_of
 from checking_core.storage.filters import ANY_RESULT, ResultFilter, ResultOrder, results_where
-from checking_core.storage.listing import FIRST_PAGE, Page, Paging, page_of
+from checking_core.storage.listing import FIRST_PAGE, Listed, Page, Paging
 from checking_core.storage.notices import Notes
 from checking_core.storage.tables import detection_executions, detection_results
 
@@ -55,8 +55,7 @@ class Results:
         order: ResultOrder = ResultOrder.NEWEST,
     ) -> Page:
         """A page of results, ``raw_response`` left out. Raises ``RejectedMessageError`` for a wrong cursor."""
-        where = results_where(wanted)
-        return await page_of(self._connection, detection_results, _LISTED, where, sort=order, paging=paging)
+        return await _LISTED.page(self._connection, results_where(wanted), sort=order, paging=paging)
 
     async def current_of_operation(self, operation_id: UUID) -> Sequence[sa.RowMapping]:
         """Every check of an operation with its current result, if it has one; ``raw_response`` left out."""
@@ -111,7 +110,7 @@ def _with_check(*told: Any) -> sa.Select[Any]:
 
 
 _SLIM = tuple(column for column in detection_results.c if column.name != "raw_response")
-_LISTED = _with_check(*_SLIM)
+_LISTED = Listed(detection_results, _with_check(*_SLIM))
 _ONE = _with_check(detection_results).where(detection_results.c.id == sa.bindparam("key"))
 _LEFT_OUT = ("raw_response", "detection_execution_id", "id", "task_id", "outcome", "look", "created_at")
 """What is bulky, and columns that the check's row has too: the check's own are the current ones."""
