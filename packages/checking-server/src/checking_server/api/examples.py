@@ -55,7 +55,6 @@ EXAMPLES: Mapping[str, Mapping[str, Any]] = {
     "WantedOverride": {"outcome": "no_alert", "note": "the alert was of another test on this host"},
     "CorrectedResult": {"note": "ticket 4711"},
     "WantedApiKey": {"name": "nightly job", "role": "operator", "scopes": ["ingest"]},
-    "Token": {"access_token": "a.signed.token", "token_type": "bearer", "expires_in": 900},
     "Operation": {
         "id": "01939f5e-4c1e-7a6b-8d0f-2f1f7c3b9a10",
         "operation_id": _OPERATION,
