@@ -58,6 +58,21 @@ async def test_what_a_broad_search_found_is_not_lost_by_a_narrower_one(narrower)
     assert len(finding.raw_response["alert"]) == 21
 
 
+@pytest.mark.parametrize(("said", "proves"), [({}, False), ({"complete": False}, False), ({"complete": True}, True)])
+async def test_a_full_page_proves_a_no_only_if_the_plugin_says_that_it_is_all(said: dict[str, bool], proves: bool):
+    detector = MemoryDetector()
+    detector.before = lambda _: SearchAnswer(records=crowded().records, **said)
+    finding = await detector.look(ALERT)
+    assert (finding.alert, finding.complete) == (Answer.NO, proves)
+
+
+async def test_a_page_with_room_left_is_all_unless_the_plugin_says_otherwise():
+    detector = MemoryDetector()
+    detector.before = lambda _: SearchAnswer(records=[{"record": an_alert(hosts=("dc01",))}])
+    finding = await detector.look(ALERT)
+    assert (finding.alert, finding.complete) == (Answer.NO, True)
+
+
 async def test_a_narrower_search_that_fails_before_anything_was_found_fails_the_look():
     detector = MemoryDetector()
     detector.before = lambda request: (

@@ -77,12 +77,13 @@ def reply_to(request: SearchRequest, answer: SearchAnswer, normalise: Callable[[
             continue
         records.append(translated)
         raw[translated.id] = record
-    beyond = len(answer.records) > request.limit
+    beyond, full = len(answer.records) > request.limit, len(answer.records) >= request.limit
+    complete = not full if answer.complete is None else answer.complete
     return Reply(
         records=tuple(records),
         raw=raw,
-        complete=answer.complete and not unread and not beyond,
-        crowded=beyond or (not answer.complete and len(answer.records) >= request.limit),
+        complete=complete and not unread and not beyond,
+        crowded=beyond or (full and not complete),
         reason=answer.reason or (Reason.PLUGIN_ERROR if unread else None),
         query_sent=answer.query_sent or request.query,
         messages=(*answer.messages, *(f"{count} unreadable: {problem}" for problem, count in unread.items())),

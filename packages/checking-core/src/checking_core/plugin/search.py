@@ -45,12 +45,13 @@ class SearchAnswer(msgspec.Struct, frozen=True, kw_only=True):
     """What the backend said.
 
     ``complete`` is false when it answered from a part of its data, or has more records than it handed over: a hit
-    still counts, a silence does not. ``query_sent`` is the query as the backend got it. ``messages`` are the
+    still counts, a silence does not. Where nothing is said of it, as many records as the request's ``limit`` are taken
+    for the first of more, and fewer for all. ``query_sent`` is the query as the backend got it. ``messages`` are the
     backend's own warnings. ``clock_offset`` is backend minus worker, in seconds.
     """
 
     records: Sequence[Mapping[str, Any]]
-    complete: bool = True
+    complete: bool | None = None
     reason: Reason | None = None
     query_sent: str | None = None
     messages: tuple[str, ...] = ()
