@@ -102,6 +102,12 @@ async def test_a_file_that_another_program_keeps_locked_is_unavailable_until_it_
     assert len(await dump(store, operations)) == 1
 
 
+async def test_a_database_that_may_only_be_read_is_told_with_what_to_correct(store):
+    with pytest.raises(StoreUnavailableError, match="may only be read: correct who may write"):
+        async with store.read() as uow:
+            await uow.connection.exec_driver_sql("CREATE TABLE more (id)")
+
+
 async def test_opening_a_store_creates_nothing_using_it_creates_its_folder(tmp_path):
     path = tmp_path / "deep" / "er" / "checking.db"
     async with Store(f"sqlite+aiosqlite:///{path}") as store:

@@ -27,7 +27,7 @@ from checking_core.errors import (
 )
 from checking_core.storage import Store
 
-from .api_client import app_on, client_of_app
+from .api_client import app_on, client_of, client_of_app
 
 KEYS = {"type", "title", "status", "detail", "status_code", "instance", "errors", "request_id"}
 
@@ -196,3 +196,21 @@ async def test_a_page_that_calls_this_machine_by_its_own_name_gets_nothing(
 ) -> None:
     answer = await client.get("/api/v1/operations", headers={"Host": host})
     assert (answer.status_code, answer.json()["status"]) == (421, 421)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "problem"),
+    [
+        ("POST", "/operations", None, "$: the body is missing: this needs one, of JSON"),
+        ("POST", "/operations", {"name": "x"}, "operation_id: is missing"),
+        ("GET", "/detections/results?met=maybe", None, "it is one of yes, no, unknown"),
+        ("GET", "/executions?sort=pid", None, "it is one of -started_at, started_at,"),
+        ("GET", "/executions?from=2026-01-01T00:00:00", None, "in a URL %2B01:00"),
+    ],
+)
+async def test_what_is_missing_or_wrong_is_told_with_what_would_be_right(
+    tmp_path: Path, method: str, path: str, body: Any, problem: str
+) -> None:
+    async with Store(f"sqlite+aiosqlite:///{tmp_path / 'checking.db'}") as store, client_of(store) as client:
+        answered = await client.request(method, f"/api/v1{path}", json=body)
+    assert (answered.status_code, problem in answered.json()["detail"]) == (400, True), answered.text

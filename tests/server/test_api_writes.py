@@ -194,6 +194,16 @@ async def test_a_person_s_verdict_replaces_the_current_one_and_history_stays(
     assert await logged(client) == [("check.override", str(task.detection_execution_id))]
 
 
+async def test_an_alert_that_a_person_adds_takes_no_telemetry_away(
+    client: httpx.AsyncClient, stations: Stations, task: Any
+) -> None:
+    logged = {**NO_ALERT, "telemetry": Answer.YES, "outcome": Outcome.LOGGED, "reason": Reason.TELEMETRY_WITHOUT_ALERT}
+    seen = await judged(client, stations, task, logged)
+    wanted = {"outcome": "alerted", "note": "seen in the SOC"}
+    decided = (await client.post(f"{RESULTS}/{seen['id']}/override", json=wanted)).json()
+    assert (decided["alert"], decided["telemetry"]) == ("yes", "yes")
+
+
 async def test_a_hit_that_a_person_takes_back_tells_no_time_and_claims_nothing(
     client: httpx.AsyncClient, stations: Stations, store: Store, task: Any
 ) -> None:

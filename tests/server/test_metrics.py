@@ -110,6 +110,7 @@ async def test_with_the_store_away_the_counters_of_the_process_are_told_all_the_
         await client.get("/api/v1/operations")
         answer = await client.get(METRICS)
     assert answer.status_code == 200
+    assert answer.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
     assert value(answer.text, "checking_up", part="db") == 0
     assert value(answer.text, "checking_http_requests_total", route="/api/v1/operations", status="503") == 1
 

@@ -273,7 +273,8 @@ def axes_decided(outcome: Outcome, asked: Axes) -> Axes:
 
     Args:
         outcome: the headline.
-        asked: the verdict that it replaces; what that did not ask was not asked, unless the headline tells it.
+        asked: the verdict that it replaces; what that did not ask was not asked, unless the headline tells it, and
+            what it says of less than the headline stays: an alert takes no telemetry away.
     """
     if outcome not in _DECIDED:
         return Axes(
@@ -285,7 +286,8 @@ def axes_decided(outcome: Outcome, asked: Axes) -> Axes:
         **{name: _if_asked(getattr(asked, name), Answer.NO) for name in _ANSWERS[:-1]},
         alive=_if_asked(asked.alive, Answer.YES),
     )
-    return msgspec.structs.replace(noes, **_DECIDED[outcome])
+    less = {name: getattr(asked, name) for name in _LESS.get(outcome, ())}
+    return msgspec.structs.replace(noes, **less, **_DECIDED[outcome])
 
 
 _ANSWERS = ("alert", "rule", "telemetry", "alive")
@@ -296,6 +298,11 @@ _DECIDED: dict[Outcome, dict[str, Answer | Prevention]] = {
     Outcome.LOGGED: {"telemetry": Answer.YES},
     Outcome.NONE: {"telemetry": Answer.NO, "alive": Answer.YES},
     Outcome.NO_ALERT: {"alert": Answer.NO, "telemetry": Answer.NOT_ASKED},
+}
+_LESS: dict[Outcome, tuple[str, ...]] = {
+    Outcome.BLOCKED: ("alert", "rule", "telemetry"),
+    Outcome.ALERTED: ("rule", "telemetry"),
+    Outcome.MATCHED: ("telemetry",),
 }
 
 

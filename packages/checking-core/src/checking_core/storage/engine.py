@@ -111,7 +111,7 @@ def _connect_to_postgres(dialect: Any, _: Any, args: Any, options: Any) -> Any:
 def _sqlite(url: str, *, begin: str, pragmas: Sequence[str], **pool: Any) -> AsyncEngine:
     path = sa.make_url(url).database
     if path in (None, "", ":memory:"):
-        raise ConfigurationError("the database has to be a file: write sqlite+aiosqlite:///checking.db")
+        raise ConfigurationError("the database has to be a file: write CHECKING_DATABASE_URL=sqlite:///checking.db")
     engine = create_async_engine(url, **pool, **_OPTIONS)
 
     @sa.event.listens_for(engine.sync_engine, "do_connect")
@@ -211,6 +211,8 @@ def _meaning(error: exc.DBAPIError) -> Exception:
     # a driver refuses a number that does not fit before the database sees it, with an error of its own class
     if "file is not a database" in text:
         return StoreUnavailableError(f"{text}; correct CHECKING_DATABASE_URL")
+    if "readonly database" in text:
+        return StoreUnavailableError("the database may only be read: correct who may write its file and its folder")
     refused = isinstance(error, exc.DataError | exc.IntegrityError) or isinstance(cause, ValueError | OverflowError)
     return _rejected(cause) if refused or state.startswith(_REJECTED) else _unavailable(cause)
 

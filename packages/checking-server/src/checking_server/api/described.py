@@ -27,6 +27,10 @@ _AGAIN = {
     "description": "A text of your own for this one request: sent again under it, it is carried out once.",
     "schema": {"type": "string", "minLength": 1, "maxLength": LONGEST},
 }
+_OF_AGAIN = {
+    HTTPStatus.CONFLICT: "The same request is under way",
+    HTTPStatus.UNPROCESSABLE_ENTITY: f"The {HEADER} stands for another request",
+}
 
 
 class Description(JsonRenderPlugin):
@@ -58,8 +62,8 @@ def _tell_of_again(route: dict[str, Any]) -> None:
     if _AGAIN not in route.setdefault("parameters", []):
         route["parameters"].append(_AGAIN)
     answers = route["responses"]
-    for status in (HTTPStatus.CONFLICT, HTTPStatus.UNPROCESSABLE_ENTITY):
-        answers.setdefault(str(int(status)), {**answers["400"], "description": status.phrase})
+    for status, words in _OF_AGAIN.items():
+        answers.setdefault(str(int(status)), {**answers["400"], "description": words})
 
 
 def kinds() -> Mapping[str, type[msgspec.Struct]]:

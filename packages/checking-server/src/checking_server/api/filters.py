@@ -152,5 +152,5 @@ def result_filter(  # noqa: PLR0913 - each is a parameter of the query
 def aware(field: str, value: datetime | None) -> datetime | None:
     """The same time. Raises ``RejectedMessageError`` without an offset: it would mean another hour elsewhere."""
     if value is not None and value.tzinfo is None:
-        raise RejectedMessageError(field, "needs an offset: end it with Z, or with +01:00")
+        raise RejectedMessageError(field, "needs an offset: end it with Z, or with +01:00, in a URL %2B01:00")
     return value

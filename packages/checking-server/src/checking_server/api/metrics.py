@@ -22,7 +22,7 @@ __all__ = ["router"]
 
 _PATIENCE = 0.005
 """Seconds; what takes longer is shown as it stood at the scrape before. Who watches must not be a burden."""
-_FORMAT = "text/plain; version=0.0.4; charset=utf-8"
+_FORMAT = "text/plain; version=0.0.4"
 
 
 @get("/", media_type=_FORMAT, responses=problems())

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from enum import StrEnum
 from http import HTTPStatus
 from typing import Any
 
@@ -12,6 +13,7 @@ import structlog
 from litestar import Request, Response
 from litestar.exceptions import HTTPException
 from litestar.openapi.datastructures import ResponseSpec
+from litestar.typing import FieldDefinition
 
 from checking_core.errors import (
     BrokerUnavailableError,
@@ -96,6 +98,7 @@ class _Answer(msgspec.Struct, frozen=True):
     headers: Mapping[str, str] = {}
 
 
+_MISSING = re.compile(r"^Object missing required field `(?P<name>[^`]+)`(?: - at `\$\.(?P<path>[^`]+)`)?$")
 _INSIDE = re.compile(r"unknown field `(?P<unknown>[^`]+)`|(?P<cut> - at `\$\.(?P<path>[^`]+)`)")
 _NO_TIME = "Invalid RFC3339 encoded datetime"
 _TIME = "is no time; write it as 2026-11-20T19:28:40Z"
@@ -174,22 +177,44 @@ def _of_framework(error: HTTPException, request: Request[Any, Any, Any]) -> _Ans
 def _told(item: Mapping[str, str], request: Request[Any, Any, Any]) -> FieldError:
     """One error of the framework, by the name of the field that is wrong, be it inside of the body."""
     message = item["message"].replace(_NO_TIME, _TIME)
+    if message == "'data'":
+        return FieldError("$", "the body is missing: this needs one, of JSON")
+    if missing := _MISSING.match(message):
+        return FieldError(".".join(filter(None, (missing["path"], missing["name"]))), "is missing")
     inside = _INSIDE.search(message)
     if inside is None:
-        return FieldError(_field(item, request), message)
+        return FieldError(_field(item, request), message + _choices(item, request))
     return FieldError(inside["path"] or inside["unknown"], message[: inside.start("cut")] if inside["cut"] else message)
 
 
 def _field(item: Mapping[str, str], request: Request[Any, Any, Any]) -> str:
     """The name that the caller gave; a handler's own name for it may be another one."""
-    key = item.get("key", "$")
+    found = (parameter.kwarg_definition for parameter in _parameters(item, request))
+    return next((name for name in (getattr(one, "name", None) for one in found) if name), item.get("key", "$"))
+
+
+def _choices(item: Mapping[str, str], request: Request[Any, Any, Any]) -> str:
+    """Which words a parameter takes, if it takes only some."""
+    if not item["message"].startswith("Invalid enum value"):
+        return ""
+    kinds = {kind for parameter in _parameters(item, request) for kind in _enums(parameter)}
+    return "".join(f"; it is one of {', '.join(kind)}" for kind in kinds)
+
+
+def _enums(parameter: FieldDefinition) -> Iterator[type[StrEnum]]:
+    if isinstance(parameter.annotation, type) and issubclass(parameter.annotation, StrEnum):
+        yield parameter.annotation
+    for inner in parameter.inner_types:
+        yield from _enums(inner)
+
+
+def _parameters(item: Mapping[str, str], request: Request[Any, Any, Any]) -> Iterator[FieldDefinition]:
+    """What a handler and what it depends on take under the name that the framework tells."""
     handler = request.route_handler
-    signatures = [
-        handler.parsed_fn_signature,
-        *(given.parsed_fn_signature for given in handler.resolve_dependencies().values()),
-    ]
-    found = (signature.parameters[key].kwarg_definition for signature in signatures if key in signature.parameters)
-    return next((name for name in (getattr(one, "name", None) for one in found) if name), key)
+    given = (one.parsed_fn_signature for one in handler.resolve_dependencies().values())
+    for signature in (handler.parsed_fn_signature, *given):
+        if (parameter := signature.parameters.get(item.get("key", "$"))) is not None:
+            yield parameter
 
 
 def _invalid(*errors: FieldError) -> _Answer:
