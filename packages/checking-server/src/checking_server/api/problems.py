@@ -52,6 +52,8 @@ _EVERYWHERE = (
     HTTPStatus.TOO_MANY_REQUESTS,
     HTTPStatus.SERVICE_UNAVAILABLE,
 )
+_TOO_LARGE = "Body Too Large"
+"""What Python calls this status differs between its releases."""
 
 
 class FieldError(msgspec.Struct, frozen=True):
@@ -129,8 +131,9 @@ def problem_response(request: Request[Any, Any, Any], error: Exception) -> Respo
 def problems(*statuses: HTTPStatus) -> dict[int, ResponseSpec]:
     """The failures of a route, for its OpenAPI description, besides those that every route may have."""
     return {
-        int(status): ResponseSpec(Problem, description=status.phrase, media_type=MEDIA_TYPE, generate_examples=False)
+        int(status): ResponseSpec(Problem, description=words, media_type=MEDIA_TYPE, generate_examples=False)
         for status in sorted({*_EVERYWHERE, *statuses})
+        for words in [_TOO_LARGE if status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE else status.phrase]
     }
 
 
