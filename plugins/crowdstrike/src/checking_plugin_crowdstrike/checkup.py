@@ -8,6 +8,7 @@ from typing import Any
 from checking_core import BackendAuthFailedError, DetectionError, Health
 from checking_core.plugin.fields import moment_at, texts_at
 from checking_core.plugin.http import HttpReply
+from checking_core.plugin.visit import Visit
 from checking_plugin_crowdstrike.answers import page_of
 from checking_plugin_crowdstrike.client import Call, CrowdStrikeClient
 from checking_plugin_crowdstrike.clouds import cloud_at
@@ -27,7 +28,7 @@ _SILENT = timedelta(hours=1)
 """A sensor that was not in contact for so long does not report."""
 
 
-class Checkup:
+class Checkup(Visit):
     """One visit.
 
     Args:
@@ -37,11 +38,9 @@ class Checkup:
     """
 
     def __init__(self, settings: CrowdStrikeSettings, client: CrowdStrikeClient, now: datetime) -> None:
+        super().__init__(now)
         self._settings = settings
         self._client = client
-        self._now = now
-        self._well = True
-        self._words: list[str] = []
 
     async def health(self) -> Health:
         """What is right and what is not.
@@ -54,25 +53,24 @@ class Checkup:
         if host := self._settings.check_host:
             await self._look_for(host)
         await self._look_for_excess()
-        return Health(ok=self._well, detail="; ".join(self._words))
+        return self.found
 
     async def _look_at_alerts(self) -> None:
         reply = await self._client.ask(newest(ALERTS).page())
-        if reply.clock_offset is not None:
-            self._say(f"clock {reply.clock_offset:+.0f} s")
+        self.say_clock(reply.clock_offset)
         if cloud := cloud_at(self._client.address):
-            self._say(f"cloud {cloud}")
+            self.say(f"cloud {cloud}")
         _, errors = _first(reply)
-        self._say("alerts can be read", *errors, self._age(reply, "alert", ALERTS.time), well=not errors)
+        self.say("alerts can be read", *errors, self._age(reply, "alert", ALERTS.time), well=not errors)
 
     async def _look_at_hosts(self) -> None:
         try:
             reply = await self._client.ask(newest(HOSTS).page())
         except BackendAuthFailedError:
             wanted = self._settings.check_host is not None
-            self._say(f"hosts cannot be read, so alive cannot be asked: it needs {HOSTS.scope}", well=not wanted)
+            self.say(f"hosts cannot be read, so alive cannot be asked: it needs {HOSTS.scope}", well=not wanted)
         else:
-            self._say("hosts can be read", self._age(reply, "contact of a host", HOSTS.time))
+            self.say("hosts can be read", self._age(reply, "contact of a host", HOSTS.time))
 
     async def _look_for(self, host: str) -> None:
         try:
@@ -82,15 +80,15 @@ class Checkup:
         row, _ = _first(reply)
         seen = moment_at(row, HOSTS.time)
         reports = seen is not None and self._now - seen <= _SILENT
-        self._say(f"of {host} {self._age(reply, 'contact', HOSTS.time)}", well=reports)
+        self.say(f"of {host} {self._age(reply, 'contact', HOSTS.time)}", well=reports)
         if "yes" in texts_at(row, "reduced_functionality_mode"):
-            self._say(f"the sensor of {host} runs with reduced functionality", well=False)
+            self.say(f"the sensor of {host} runs with reduced functionality", well=False)
 
     async def _look_for_excess(self) -> None:
         """What this API client may read and a detector never does. What it may write only writing would tell."""
         granted = [scope for scope, path in _EXCESS.items() if await self._may(Call("GET", path, scope, {"limit": 1}))]
         if granted:
-            self._say(f"may do {', '.join(granted)}, which it does not need")
+            self.say(f"may do {', '.join(granted)}, which it does not need")
 
     async def _may(self, call: Call) -> bool:
         try:
@@ -99,15 +97,11 @@ class Checkup:
             return False
         return True
 
-    def _say(self, *words: str, well: bool = True) -> None:
-        self._words += words
-        self._well &= well
-
     def _age(self, reply: HttpReply, record: str, field: str) -> str:
         when = moment_at(_first(reply)[0], field)
         if when is None:
             return f"there is no {record} yet"
-        return f"newest {record} {(self._now - when).total_seconds() / 60:.0f} minutes old"
+        return self.age(record, when)
 
 
 def _first(reply: HttpReply) -> tuple[dict[str, Any], tuple[str, ...]]:

@@ -8,6 +8,7 @@ from typing import Any
 
 from checking_core import DetectionError, Health
 from checking_core.plugin.fields import moment_at, values_at
+from checking_core.plugin.visit import Visit
 from checking_plugin_elastic.client import Call, ElasticClient
 from checking_plugin_elastic.completeness import gaps_in
 from checking_plugin_elastic.kibana import Kibana
@@ -19,7 +20,7 @@ __all__ = ["Checkup"]
 _EXCESS = ["write", "delete", "delete_index", "manage"]
 
 
-class Checkup:
+class Checkup(Visit):
     """One visit.
 
     Args:
@@ -30,12 +31,10 @@ class Checkup:
     """
 
     def __init__(self, settings: ElasticSettings, client: ElasticClient, kibana: Kibana | None, now: datetime) -> None:
+        super().__init__(now)
         self._settings = settings
         self._client = client
         self._kibana = kibana
-        self._now = now
-        self._well = True
-        self._words: list[str] = []
 
     async def health(self) -> Health:
         """What is right and what is not.
@@ -50,21 +49,21 @@ class Checkup:
             await self._look_for(host)
         await self._look_for_rules()
         await self._look_for_excess()
-        return Health(ok=self._well, detail="; ".join(self._words))
+        return self.found
 
     async def _look_at(self, index: str, record: str) -> None:
         reply = await self._client.search(newest(index))
         gaps = gaps_in(reply.json())
-        if reply.clock_offset is not None and not self._words:
-            self._words.append(f"clock {reply.clock_offset:+.0f} s")
-        self._say(f"{record}s in {index} can be read", *gaps, self._age(reply.json(), record), well=not gaps)
+        if not self._words:
+            self.say_clock(reply.clock_offset)
+        self.say(f"{record}s in {index} can be read", *gaps, self._age(reply.json(), record), well=not gaps)
 
     async def _look_for(self, host: str) -> None:
         if (index := self._settings.index) is None:
-            self._say(f"of {host} nothing is known: set INDEX", well=False)
+            self.say(f"of {host} nothing is known: set INDEX", well=False)
             return
         answer = (await self._client.search(newest(index, host_like(host, f"{host}.*")))).json()
-        self._say(f"of {host} {self._age(answer, 'event')}", well=bool(values_at(answer, "hits.hits")))
+        self.say(f"of {host} {self._age(answer, 'event')}", well=bool(values_at(answer, "hits.hits")))
 
     async def _look_for_rules(self) -> None:
         if self._kibana is None:
@@ -72,10 +71,10 @@ class Checkup:
         try:
             known = await self._kibana.rules()
         except DetectionError as error:
-            self._say(f"the rules cannot be read: {error}")
+            self.say(f"the rules cannot be read: {error}")
         else:
             words = "the rules can be read"
-            self._say(words if known is not None else f"{words}, but one of them names its alerts after events")
+            self.say(words if known is not None else f"{words}, but one of them names its alerts after events")
 
     async def _look_for_excess(self) -> None:
         """What these credentials may do and a detector never does; nothing where the product does not tell."""
@@ -87,17 +86,13 @@ class Checkup:
         except DetectionError:
             return
         if granted := {name for part in values_at(told, "cluster", "index") for name in _granted(part)}:
-            self._say(f"may {', '.join(sorted(granted))}, which it does not need")
-
-    def _say(self, *words: str, well: bool = True) -> None:
-        self._words += words
-        self._well &= well
+            self.say(f"may {', '.join(sorted(granted))}, which it does not need")
 
     def _age(self, answer: Mapping[str, Any], record: str) -> str:
         moment = moment_at(answer, "hits.hits._source.@timestamp")
         if moment is None:
             return f"there is no {record} yet"
-        return f"newest {record} {(self._now - moment).total_seconds() / 60:.0f} minutes old"
+        return self.age(record, moment)
 
 
 def _granted(told: Any) -> list[str]:

@@ -9,6 +9,7 @@ from typing import Any
 from checking_core import DetectionError, Health
 from checking_core.matching.window import Window
 from checking_core.plugin.fields import moment_at, texts_at
+from checking_core.plugin.visit import Visit
 from checking_plugin_splunk.client import SplunkClient
 from checking_plugin_splunk.fired import FIRED_ALERTS, FiredAlerts
 from checking_plugin_splunk.jobs import Jobs
@@ -27,7 +28,7 @@ _EXCESS = """
 """Capabilities by which an account changes something."""
 
 
-class Checkup:
+class Checkup(Visit):
     """One visit.
 
     Args:
@@ -38,12 +39,10 @@ class Checkup:
     """
 
     def __init__(self, settings: SplunkSettings, client: SplunkClient, jobs: Jobs, now: datetime) -> None:
+        super().__init__(now)
         self._settings = settings
         self._client = client
         self._jobs = jobs
-        self._now = now
-        self._well = True
-        self._words: list[str] = []
 
     async def health(self) -> Health:
         """What is right and what is not.
@@ -55,7 +54,7 @@ class Checkup:
         if self._settings.alert_source is AlertSource.FIRED:
             await self._client.ask("GET", FIRED_ALERTS, params={"count": 1})
             saved = await FiredAlerts(self._client, self._jobs).saved_searches()
-            self._say(f"fired alerts can be read, of {len(saved)} saved searches", well=bool(saved))
+            self.say(f"fired alerts can be read, of {len(saved)} saved searches", well=bool(saved))
         else:
             await self._look_at(self._settings.alerts_index, "alert")
         if index := self._settings.index:
@@ -63,28 +62,27 @@ class Checkup:
         if host := self._settings.check_host:
             await self._look_for(host)
         await self._look_for_excess()
-        return Health(ok=self._well, detail="; ".join(self._words))
+        return self.found
 
     async def _meet(self) -> None:
         reply = await self._client.ask("GET", "/services/server/info")
         for version in texts_at(reply.json(), "entry.content.version"):
-            self._say(f"Splunk {version}")
-        if reply.clock_offset is not None:
-            self._say(f"clock {reply.clock_offset:+.0f} s")
+            self.say(f"Splunk {version}")
+        self.say_clock(reply.clock_offset)
 
     async def _look_at(self, index: str, record: str) -> None:
         missing = [name.strip() for name in index.split(",") if not await self._rows(eventcount(name.strip()))]
         if missing:
-            self._say(f"the index {', '.join(missing)} is not there, or not for this account", well=False)
+            self.say(f"the index {', '.join(missing)} is not there, or not for this account", well=False)
             return
-        self._say(f"{record}s in {index} can be read", self._age(await self._rows(newest(index)), record))
+        self.say(f"{record}s in {index} can be read", self._age(await self._rows(newest(index)), record))
 
     async def _look_for(self, host: str) -> None:
         if (index := self._settings.index) is None:
-            self._say(f"of {host} nothing is known: set INDEX", well=False)
+            self.say(f"of {host} nothing is known: set INDEX", well=False)
             return
         rows = await self._rows(newest(index, host_like(host, f"{host}.*")))
-        self._say(f"of {host} {self._age(rows, 'event')}", well=bool(rows))
+        self.say(f"of {host} {self._age(rows, 'event')}", well=bool(rows))
 
     async def _look_for_excess(self) -> None:
         """What this account may do and a detector never does; nothing where Splunk does not tell."""
@@ -93,18 +91,14 @@ class Checkup:
         except DetectionError:
             return
         if granted := set(_EXCESS.split()).intersection(texts_at(told, "entry.content.capabilities")):
-            self._say(f"may {', '.join(sorted(granted))}, which it does not need")
+            self.say(f"may {', '.join(sorted(granted))}, which it does not need")
 
     async def _rows(self, search: str) -> list[dict[str, Any]]:
         window = Window(self._now - _BACK, self._now)
         found = await self._jobs.run(search, window, most=1, seconds=_TIMEOUT)
         if found.gaps:
-            self._say(*found.gaps, well=False)
+            self.say(*found.gaps, well=False)
         return found.rows
-
-    def _say(self, *words: str, well: bool = True) -> None:
-        self._words += words
-        self._well &= well
 
     def _age(self, rows: list[dict[str, Any]], record: str) -> str:
         newest_row: Mapping[str, Any] = rows[0] if rows else {}
@@ -112,4 +106,4 @@ class Checkup:
         if moment is None:
             return f"there is no {record} of the last {_BACK.days} days"
         late = f", stored {(stored - moment).total_seconds():.0f} s later" if stored else ""
-        return f"newest {record} {(self._now - moment).total_seconds() / 60:.0f} minutes old{late}"
+        return self.age(record, moment, more=late)

@@ -20,7 +20,7 @@ from sqlalchemy.sql.cache_key import CacheKey
 
 from checking_core.storage.types import UtcDateTime, with_offset
 
-__all__ = ["Insert", "Row", "Update", "among", "insert_rows", "kept", "one_of", "update_rows"]
+__all__ = ["Insert", "Row", "Update", "insert_rows", "kept", "one_of", "update_rows"]
 
 Row: TypeAlias = Mapping[str, Any]
 
@@ -109,15 +109,10 @@ def kept(statement: sa.Select[Any]) -> sa.Select[Any]:
     return same
 
 
-def one_of(connection: AsyncConnection, column: sa.Column[Any], ids: Sequence[UUID]) -> sa.ColumnElement[bool]:
-    """Whether a column holds one of the ids: the same statement and one parameter however many there are."""
-    return among(connection, column, ids)
-
-
-def among(
+def one_of(
     connection: AsyncConnection, column: sa.ColumnElement[Any], values: Collection[Any]
 ) -> sa.ColumnElement[bool]:
-    """The same of values of any kind."""
+    """Whether a column holds one of the values: the same statement and one parameter however many there are."""
     if connection.dialect.name == "postgresql":
         return column == sa.any_(sa.literal(list(values), _array_of(column.type)))
     told = [value.hex if isinstance(value, UUID) else value for value in values]

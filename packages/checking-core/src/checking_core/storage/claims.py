@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from checking_core.matching.attribution import Claim
-from checking_core.storage.batch import Insert, among, insert_rows, one_of
+from checking_core.storage.batch import Insert, insert_rows, one_of
 from checking_core.storage.results import newest_of
 from checking_core.storage.tables import (
     detection_executions,
@@ -35,7 +35,7 @@ class Claims:
 
     async def records_of(self, check_ids: Collection[UUID]) -> Sequence[tuple[str, str]]:
         """The records that these checks rest on, each as backend and record id."""
-        query = sa.select(_c.backend, _c.record_id).where(one_of(self._connection, _c.check_id, list(check_ids)))
+        query = sa.select(_c.backend, _c.record_id).where(one_of(self._connection, _c.check_id, check_ids))
         return (await self._connection.execute(query.distinct())).tuples().all()
 
     async def hold(self, backends: Collection[str]) -> None:
@@ -52,7 +52,7 @@ class Claims:
     async def replace(self, check_ids: Collection[UUID], rows: Sequence[Mapping[str, Any]]) -> None:
         """Forget the claims of checks, and note others: each row has the columns of a claim."""
         if check_ids:
-            own = one_of(self._connection, _c.check_id, list(check_ids))
+            own = one_of(self._connection, _c.check_id, check_ids)
             await self._connection.execute(sa.delete(evidence_claims).where(own))
         if rows:
             ordered = sorted(rows, key=itemgetter("backend", "record_id", "check_id"))
@@ -65,7 +65,7 @@ class Claims:
         """
         near, far = evidence_claims.alias("near"), evidence_claims.alias("far")
         rivals = sa.select(near.c.check_id).where(
-            near.c.backend == backend, among(self._connection, near.c.record_id, record_ids)
+            near.c.backend == backend, one_of(self._connection, near.c.record_id, record_ids)
         )
         theirs = sa.select(far.c.record_id).where(far.c.check_id.in_(rivals))
         query = (
@@ -89,7 +89,7 @@ class Claims:
         await self._connection.execute(
             sa.update(detection_results)
             .where(
-                among(self._connection, result.detection_execution_id, check_ids),
+                one_of(self._connection, result.detection_execution_id, check_ids),
                 result.id == newest_of(result.detection_execution_id),
                 result.ambiguous.is_not(ambiguous),
             )

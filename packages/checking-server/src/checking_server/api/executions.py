@@ -92,9 +92,9 @@ async def get_execution_by_link_id(
     """One execution by the id its link has in Caldera; of several operations the one that ran last."""
     async with store.glance() as uow:
         page = await uow.executions.list(Paging(size=1), ExecutionFilter(link_id=identity(SOURCE, link)))
-    if not page.items:
+    if not (found := page.items):
         raise NotFoundError(_UNKNOWN)
-    return await _found(store, page.items[0]["id"])
+    return await _found(store, found[0]["id"])
 
 
 @get("/with-operation/{key:str}", responses=problems(HTTPStatus.NOT_FOUND))

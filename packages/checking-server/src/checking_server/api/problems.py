@@ -52,8 +52,8 @@ _EVERYWHERE = (
     HTTPStatus.TOO_MANY_REQUESTS,
     HTTPStatus.SERVICE_UNAVAILABLE,
 )
-_TOO_LARGE = "Body Too Large"
-"""What Python calls this status differs between its releases."""
+_OUR_WORDS = {HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "Body Too Large"}
+"""Of statuses that releases of Python call differently."""
 
 
 class FieldError(msgspec.Struct, frozen=True):
@@ -131,9 +131,10 @@ def problem_response(request: Request[Any, Any, Any], error: Exception) -> Respo
 def problems(*statuses: HTTPStatus) -> dict[int, ResponseSpec]:
     """The failures of a route, for its OpenAPI description, besides those that every route may have."""
     return {
-        int(status): ResponseSpec(Problem, description=words, media_type=MEDIA_TYPE, generate_examples=False)
+        int(status): ResponseSpec(
+            Problem, description=_OUR_WORDS.get(status, status.phrase), media_type=MEDIA_TYPE, generate_examples=False
+        )
         for status in sorted({*_EVERYWHERE, *statuses})
-        for words in [_TOO_LARGE if status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE else status.phrase]
     }
 
 
@@ -180,7 +181,7 @@ def _of_framework(error: HTTPException, request: Request[Any, Any, Any]) -> _Ans
 def _told(item: Mapping[str, str], request: Request[Any, Any, Any]) -> FieldError:
     """One error of the framework, by the name of the field that is wrong, be it inside of the body."""
     message = item["message"].replace(_NO_TIME, _TIME)
-    if message == "'data'":
+    if message == "'data'":  # all that the framework says of it
         return FieldError("$", "the body is missing: this needs one, of JSON")
     if missing := _MISSING.match(message):
         return FieldError(".".join(filter(None, (missing["path"], missing["name"]))), "is missing")

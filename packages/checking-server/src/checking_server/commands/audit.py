@@ -41,6 +41,6 @@ async def audit(
         when = row["created_at"].astimezone().isoformat(" ", "seconds")
         lines.add_row(*map(cell, (when, row["author"], row["address"] or "-", row["action"], row["subject"])))
     console = terminal()
-    if page.items:
+    if page.rows:
         console.print(lines)
-    say(console, f"{page.total} changes, {len(page.items)} shown.")
+    say(console, f"{page.total} changes, {len(page.rows)} shown.")

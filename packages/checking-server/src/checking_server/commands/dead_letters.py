@@ -49,10 +49,10 @@ async def list_letters(
         words = (str(row["id"]), _since(row), row["queue"], shortened(row["reason"], _LONGEST_REASON))
         lines.add_row(*map(cell, words))
     console = terminal()
-    if page.items:
+    if page.rows:
         console.print(lines)
     count = f"{'more than ' if page.total_is_minimum else ''}{page.total}"
-    say(console, f"{count} dead letters, {len(page.items)} shown." if page.items else "There are no dead letters.")
+    say(console, f"{count} dead letters, {len(page.rows)} shown." if page.rows else "There are no dead letters.")
 
 
 @app.command

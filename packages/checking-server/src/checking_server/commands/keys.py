@@ -67,9 +67,9 @@ async def list_keys() -> None:
         words = (str(row["id"]), f"chk_{row['prefix']}", row["name"], row["role"], scopes, used, good)
         lines.add_row(*map(cell, words))
     console = terminal()
-    if page.items:
+    if page.rows:
         console.print(lines)
-    say(console, f"{page.total} keys, {len(page.items)} shown.")
+    say(console, f"{page.total} keys, {len(page.rows)} shown.")
 
 
 @app.command

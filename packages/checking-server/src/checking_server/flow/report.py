@@ -79,8 +79,8 @@ async def find_operation(uow: UnitOfWork, key: str) -> tuple[Row, str]:
         return row, ""
     if key == LATEST:
         page = await uow.operations.list(Paging(size=1))
-        if page.items:
-            return page.items[0], ""
+        if newest := page.items:
+            return newest[0], ""
     named = await uow.operations.named(key)
     if named:
         return named[0], _remark(named)
