@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from datetime import UTC, datetime
 from email.utils import format_datetime
@@ -15,10 +14,11 @@ from typing import Any
 import httpx
 import respx
 from pydantic import SecretStr
+from tests.plugins.http_stage import HttpStage
 
 from checking_core import Ask, Prevention
 from checking_core.matching.record import Alert, AnyRecord
-from checking_core.testing import RETRY_AFTER, Stage, Trouble
+from checking_core.testing import RETRY_AFTER, Trouble
 from checking_plugin_crowdstrike.detector import CrowdStrikeDetector
 from checking_plugin_crowdstrike.settings import CrowdStrikeSettings
 
@@ -28,14 +28,13 @@ MASKS = {Prevention.BLOCKED: 2176, Prevention.TERMINATED: 16, Prevention.NOT_BLO
 _NOW = datetime(2026, 11, 20, 20, 0, tzinfo=UTC)
 
 
-class CrowdStrikeStage(Stage):
+class CrowdStrikeStage(HttpStage):
     """One customer. ``asked`` are the requests but for the log-ins, which are in ``log_ins``."""
 
     def __init__(self, router: respx.Router) -> None:
-        self.asked: list[httpx.Request] = []
+        super().__init__()
         self.log_ins: list[httpx.Request] = []
         self.rows: dict[str, list[dict[str, Any]]] = {}
-        self.trouble: Trouble | None = None
         router.route(host__regex=r".*\.crowdstrike\.(com|mil)|proxy\.example").mock(side_effect=self.answer)
 
     def detector(self, **options: Any) -> CrowdStrikeDetector:
@@ -45,26 +44,19 @@ class CrowdStrikeStage(Stage):
     def show(self, ask: Ask, *records: AnyRecord) -> None:
         self.rows["devices" if ask is Ask.ALIVE else "alerts"] = [row_of(record) for record in records]
 
-    def suffer(self, trouble: Trouble | None) -> None:
-        self.trouble = trouble
+    def note(self, request: httpx.Request) -> None:
+        (self.log_ins if _logs_in(request) else self.asked).append(request)
 
-    async def answer(self, request: httpx.Request) -> httpx.Response:
-        logs_in = request.url.path == "/oauth2/token"
-        (self.log_ins if logs_in else self.asked).append(request)
-        match self.trouble:
-            case Trouble.AWAY:
-                raise httpx.ConnectError("refused", request=request)
-            case Trouble.REFUSES:
-                return failure(401, "access denied, invalid bearer token")
-            case Trouble.LIMITS:
-                until = f"{(_NOW + RETRY_AFTER).timestamp():.0f}"
-                headers = {"Date": format_datetime(_NOW, usegmt=True), "X-RateLimit-RetryAfter": until}
-                return failure(429, "API rate limit exceeded.", headers)
-            case Trouble.HANGS:
-                await asyncio.Event().wait()
-            case Trouble.GARBLED:
-                return httpx.Response(200, text="<html>Please log in</html>", headers={"Content-Type": "text/html"})
-        return self.let_in(request) if logs_in else self.found(request)
+    def refusal(self) -> httpx.Response:
+        return failure(401, "access denied, invalid bearer token")
+
+    def limit(self) -> httpx.Response:
+        until = f"{(_NOW + RETRY_AFTER).timestamp():.0f}"
+        headers = {"Date": format_datetime(_NOW, usegmt=True), "X-RateLimit-RetryAfter": until}
+        return failure(429, "API rate limit exceeded.", headers)
+
+    def at_ease(self, request: httpx.Request) -> httpx.Response:
+        return self.let_in(request) if _logs_in(request) else self.found(request)
 
     def let_in(self, _: httpx.Request) -> httpx.Response:
         return token("t0ken", region="us-1")
@@ -77,6 +69,10 @@ class CrowdStrikeStage(Stage):
         way = str(start + PAGE) if start + PAGE < len(rows) else None
         errors = [{"code": 500, "message": "a shard is away"}] if self.trouble is Trouble.PARTIAL else []
         return httpx.Response(200, json=page(part, total=len(rows), way=way, errors=errors))
+
+
+def _logs_in(request: httpx.Request) -> bool:
+    return request.url.path == "/oauth2/token"
 
 
 def token(value: str, *, region: str | None = None, lasts: int = 1799, status: int = 201) -> httpx.Response:

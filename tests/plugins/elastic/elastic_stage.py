@@ -5,17 +5,17 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from typing import Any
 
 import httpx
 import respx
 from pydantic import SecretStr
+from tests.plugins.http_stage import PLAIN_WAIT, HttpStage
 
 from checking_core import Ask, Prevention
 from checking_core.matching.record import Alert, AnyRecord
-from checking_core.testing import RETRY_AFTER, Stage, Trouble
+from checking_core.testing import Trouble
 from checking_plugin_elastic.detector import ElasticDetector
 from checking_plugin_elastic.settings import ElasticSettings
 
@@ -26,13 +26,12 @@ DEFEND = {
 }
 
 
-class ElasticStage(Stage):
+class ElasticStage(HttpStage):
     """One cluster. ``asked`` are the requests."""
 
     def __init__(self, router: respx.Router) -> None:
-        self.asked: list[httpx.Request] = []
+        super().__init__()
         self.hits: dict[str, list[dict[str, Any]]] = {}
-        self.trouble: Trouble | None = None
         router.route(host="elastic.example").mock(side_effect=self.answer)
 
     def detector(self, **options: Any) -> ElasticDetector:
@@ -42,24 +41,11 @@ class ElasticStage(Stage):
     def show(self, ask: Ask, *records: AnyRecord) -> None:
         self.hits["alerts" if ask is Ask.ALERT else "logs"] = [hit_of(record) for record in records]
 
-    def suffer(self, trouble: Trouble | None) -> None:
-        self.trouble = trouble
+    def refusal(self) -> httpx.Response:
+        return failure(401, "security_exception", "unable to authenticate")
 
-    async def answer(self, request: httpx.Request) -> httpx.Response:
-        self.asked.append(request)
-        match self.trouble:
-            case Trouble.AWAY:
-                raise httpx.ConnectError("refused", request=request)
-            case Trouble.REFUSES:
-                return failure(401, "security_exception", "unable to authenticate")
-            case Trouble.LIMITS:
-                headers = {"Retry-After": f"{RETRY_AFTER.total_seconds():.0f}"}
-                return failure(429, "es_rejected_execution_exception", "queue is full", headers)
-            case Trouble.HANGS:
-                await asyncio.Event().wait()
-            case Trouble.GARBLED:
-                return httpx.Response(200, text="<html>Please log in</html>", headers={"Content-Type": "text/html"})
-        return self.found(request)
+    def limit(self) -> httpx.Response:
+        return failure(429, "es_rejected_execution_exception", "queue is full", PLAIN_WAIT)
 
     def found(self, request: httpx.Request) -> httpx.Response:
         body = json.loads(request.content)

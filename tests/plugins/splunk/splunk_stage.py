@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 from typing import Any
 from urllib.parse import parse_qs
@@ -13,10 +12,11 @@ from urllib.parse import parse_qs
 import httpx
 import respx
 from pydantic import SecretStr
+from tests.plugins.http_stage import PLAIN_WAIT, HttpStage
 
 from checking_core import Ask, Prevention
 from checking_core.matching.record import Alert, AnyRecord
-from checking_core.testing import RETRY_AFTER, Stage, Trouble
+from checking_core.testing import Trouble
 from checking_plugin_splunk.detector import SplunkDetector
 from checking_plugin_splunk.settings import SplunkSettings
 
@@ -31,15 +31,14 @@ ABOUT: dict[str, Any] = {
 _HEAD = re.compile(r"\| head (\d+)\Z")
 
 
-class SplunkStage(Stage):
+class SplunkStage(HttpStage):
     """One search head. ``asked`` are the requests, ``searches`` the texts of the jobs, ``left`` those not deleted."""
 
     def __init__(self, router: respx.Router) -> None:
-        self.asked: list[httpx.Request] = []
+        super().__init__()
         self.rows: dict[str, list[dict[str, Any]]] = {}
         self.jobs: dict[str, list[dict[str, Any]]] = {}
         self.searches: list[str] = []
-        self.trouble: Trouble | None = None
         router.route(host="splunk.example").mock(side_effect=self.answer)
 
     @property
@@ -60,24 +59,11 @@ class SplunkStage(Stage):
     def show(self, ask: Ask, *records: AnyRecord) -> None:
         self.rows["notable" if ask is Ask.ALERT else "main"] = [row_of(record) for record in records]
 
-    def suffer(self, trouble: Trouble | None) -> None:
-        self.trouble = trouble
+    def refusal(self) -> httpx.Response:
+        return said(401, "WARN", "call not properly authenticated")
 
-    async def answer(self, request: httpx.Request) -> httpx.Response:
-        self.asked.append(request)
-        match self.trouble:
-            case Trouble.AWAY:
-                raise httpx.ConnectError("refused", request=request)
-            case Trouble.REFUSES:
-                return said(401, "WARN", "call not properly authenticated")
-            case Trouble.LIMITS:
-                headers = {"Retry-After": f"{RETRY_AFTER.total_seconds():.0f}"}
-                return said(429, "ERROR", "Too many requests", headers)
-            case Trouble.HANGS:
-                await asyncio.Event().wait()
-            case Trouble.GARBLED:
-                return httpx.Response(200, text="<html>Please log in</html>", headers={"Content-Type": "text/html"})
-        return self.found(request)
+    def limit(self) -> httpx.Response:
+        return said(429, "ERROR", "Too many requests", PLAIN_WAIT)
 
     def found(self, request: httpx.Request) -> httpx.Response:
         if (route := request.url.path.removeprefix("/services")) in ABOUT:
