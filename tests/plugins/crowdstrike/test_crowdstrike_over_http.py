@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from tests.fakes import Fake
+from tests.plugins.played import played
 
 from checking_core import Answer, BackendAuthFailedError, DetectionResult, Outcome, Prevention, Reason
 from checking_core.settings import WorkerSettings
@@ -46,17 +47,7 @@ def silent(**changes: Any) -> dict[str, Any]:
     return held(alerts=[], **changes)
 
 
-@pytest.fixture(scope="module")
-def started() -> Iterator[Fake]:
-    with Fake("tests.fakes.crowdstrike:create_app") as fake:
-        yield fake
-
-
-@pytest.fixture
-def fake(started: Fake) -> Fake:
-    started.tell(held())
-    started.forget()
-    return started
+started, fake = played("tests.fakes.crowdstrike:create_app", held)
 
 
 @pytest.fixture

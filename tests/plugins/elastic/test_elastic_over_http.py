@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from msgspec import structs
 from tests.fakes import Fake
+from tests.plugins.played import played
 
 from checking_core import Answer, DetectionResult, Outcome, Prevention, Reason
 from checking_core.contracts import EvidenceKind
@@ -54,17 +55,7 @@ def silent(**changes: Any) -> dict[str, Any]:
     return held(indices={ALERTS: [], EVENTS: []}, **changes)
 
 
-@pytest.fixture(scope="module")
-def started() -> Iterator[Fake]:
-    with Fake("tests.fakes.elastic:create_app") as fake:
-        yield fake
-
-
-@pytest.fixture
-def fake(started: Fake) -> Fake:
-    started.tell(held())
-    started.forget()
-    return started
+started, fake = played("tests.fakes.elastic:create_app", held)
 
 
 @pytest.fixture

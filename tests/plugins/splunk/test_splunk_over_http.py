@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
 from datetime import timedelta
 from typing import Any
 
 import pytest
 from tests.fakes import Fake
+from tests.plugins.played import played
 
 from checking_core import Answer, DetectionResult, Outcome, Prevention, Reason
 from checking_core.contracts import EvidenceKind
@@ -64,17 +65,7 @@ def silent(**changes: Any) -> dict[str, Any]:
     return held(**{"indexes": {"notable": [], "main": []}, **changes})
 
 
-@pytest.fixture(scope="module")
-def started() -> Iterator[Fake]:
-    with Fake("tests.fakes.splunk:create_app") as fake:
-        yield fake
-
-
-@pytest.fixture
-def fake(started: Fake) -> Fake:
-    started.tell(held())
-    started.forget()
-    return started
+started, fake = played("tests.fakes.splunk:create_app", held)
 
 
 @pytest.fixture
